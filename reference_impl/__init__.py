@@ -1,0 +1,12 @@
+"""A task tracker for Celery that keeps the promises of this project's catalogue.
+
+`install(app)` is all an application calls. Signal handlers (`signals`) translate what Celery says into events;
+`lifecycle` decides what each does to a record; `registry` writes it; `recorder` keeps that from hurting a task.
+Beside each worker a `keeper` renews its lease; `sweep` closes the tasks of workers that two witnesses call dead.
+"""
+
+from reference_impl.install import InstallError, install
+from reference_impl.registry import open_sessions
+from reference_impl.settings import ConfigurationError, Settings, load_settings
+
+__all__ = ["ConfigurationError", "InstallError", "Settings", "install", "load_settings", "open_sessions"]

@@ -1,0 +1,226 @@
+"""The `celery-tracker` command: tables on a terminal, JSON with `--json`, exit codes a script can use.
+
+Exit codes: 0 done, 1 the task is unknown or the sweep refused, 2 the call or the settings are wrong,
+5 the database cannot be reached.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from celery import Celery
+from celery.app.utils import find_app
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Engine, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from reference_impl.lifecycle import Status
+from reference_impl.models import Attempt, AuditEntry, TaskRecord
+from reference_impl.registry import open_engine
+from reference_impl.schema import migrate as migrate_schema
+from reference_impl.settings import ConfigurationError, Settings, load_settings
+from reference_impl.sweep import SweepReport, sweep
+
+EXIT_REFUSED = 1
+EXIT_UNKNOWN = 1
+EXIT_USAGE = 2
+EXIT_UNREACHABLE = 5
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Look into the task registry, and clean it up.")
+tasks = typer.Typer(no_args_is_help=True, help="The tasks of the registry.")
+cli.add_typer(tasks, name="tasks")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@cli.command()
+def migrate() -> None:
+    """Create the registry's tables, or bring them to this version."""
+    with _database(load_settings()) as engine:
+        migrate_schema(engine)
+    typer.echo("the registry is up to date")
+
+
+@tasks.command("list")
+def list_tasks(
+    status: Annotated[list[Status] | None, typer.Option(help="Only tasks in this status; may be repeated.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """The newest tasks first."""
+    with _database(load_settings()) as engine, engine.connect() as connection:
+        query = select(TaskRecord.__table__).order_by(TaskRecord.queued_at.desc().nulls_last()).limit(limit)
+        if status:
+            query = query.where(TaskRecord.status.in_(status))
+        rows = [dict(row) for row in connection.execute(query).mappings()]
+    if as_json:
+        _print_json(rows)
+        return
+    table = Table("task", "name", "status", "worker", "attempts", "queued", "started", "completed")
+    for row in rows:
+        table.add_row(
+            row["task_id"],
+            row["task_name"] or "",
+            row["status"] + (f" ({row['detail']})" if row["detail"] else ""),
+            row["worker_id"] or "",
+            str(row["attempts"]),
+            *(_short(row[name]) for name in ("queued_at", "started_at", "completed_at")),
+        )
+    Console().print(table)
+    typer.echo(f"{len(rows)} tasks" + (f", the newest {limit}" if len(rows) == limit else ""))
+
+
+@tasks.command("get")
+def get_task(task_id: str, as_json: AsJson = False) -> None:
+    """One task with its attempts and its audit trail."""
+    with _database(load_settings()) as engine, engine.connect() as connection:
+        record = connection.execute(select(TaskRecord.__table__).where(TaskRecord.task_id == task_id)).mappings().first()
+        if record is None:
+            typer.echo(f"no task {task_id!r} in the registry", err=True)
+            raise typer.Exit(EXIT_UNKNOWN)
+        attempts = select(Attempt.__table__).where(Attempt.task_id == task_id).order_by(Attempt.started_at)
+        audit = select(AuditEntry.__table__).where(AuditEntry.task_id == task_id).order_by(AuditEntry.entry_id)
+        whole = dict(record) | {
+            "queue_seconds": _between(record["queued_at"], record["started_at"]),
+            "run_seconds": _between(record["started_at"], record["completed_at"]),
+            "attempt_history": [dict(row) for row in connection.execute(attempts).mappings()],
+            "audit": [dict(row) for row in connection.execute(audit).mappings()],
+        }
+    if as_json:
+        _print_json(whole)
+        return
+    table = Table(show_header=False)
+    for name, value in whole.items():
+        if name not in {"audit", "attempt_history"} and value is not None:
+            table.add_row(name, str(value))
+    trail = Table("at", "from", "to", "who", "why", title="audit")
+    for entry in whole["audit"]:
+        to = entry["to_status"] + (" (refused)" if entry["refused"] else "")
+        trail.add_row(_short(entry["at"]), entry["from_status"] or "", to, entry["who"], entry["why"])
+    Console().print(table, trail)
+
+
+@tasks.command("cleanup")
+def clean_up(
+    app: Annotated[
+        str, typer.Option("--app", "-A", envvar="CELERY_APP", help="The Celery application, as in `celery -A`.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace the proof that the broker works, and only that: leases still count."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Sweep once: close the tasks of workers that are proved dead.
+
+    A worker is dead when its lease has run out and it is silent through a broker that is shown to work. When the
+    sweeps have not watched the database for a full lease, this command watches for the rest of it first.
+    """
+    celery_app = _application(app)
+    settings: Settings = getattr(celery_app, "tracking_settings", None) or load_settings()
+    with _database(settings, pool_size=2) as engine:
+        report = _watch_and_sweep(engine, celery_app, settings, force=force, dry_run=dry_run)
+    if as_json:
+        _print_json(dataclasses.asdict(report) | {"closed": report.closed, "dry_run": dry_run})
+    else:
+        _print_report(report)
+    if report.skipped:
+        typer.echo(f"refused: {report.skipped}; nothing was changed", err=True)
+        raise typer.Exit(EXIT_REFUSED)
+    if report.broker_works is False and not force:
+        typer.echo(
+            f"refused: {report.broker_why}. Without it, a worker's silence proves nothing, and nothing was changed. "
+            "Mend the broker, or give --force to replace this proof by your own knowledge",
+            err=True,
+        )
+        raise typer.Exit(EXIT_REFUSED)
+
+
+def main() -> None:
+    """The console script: errors that a user can mend end in one line, never in a traceback."""
+    try:
+        cli()
+    except ConfigurationError as error:
+        typer.echo(str(error), err=True)
+        sys.exit(EXIT_USAGE)
+
+
+def _watch_and_sweep(engine: Engine, app: Celery, settings: Settings, *, force: bool, dry_run: bool) -> SweepReport:
+    """Sweep until the leases have been watched for a full lease; only the last pass finds anything dead."""
+    deadline = time.monotonic() + settings.lease_s + 2 * (settings.sweep_interval_s + settings.ping_timeout_s)
+    told = False
+    while True:
+        report = sweep(engine, app, settings, by="cli", force=force, dry_run=dry_run)
+        suspects = any(finding.liveness == "unknown" for finding in report.findings)
+        settled = report.watched or not suspects or (report.broker_works is False and not force)
+        if (settled and not report.skipped) or time.monotonic() > deadline:
+            return report
+        if not told and not report.skipped:
+            told = True
+            typer.echo(f"watching the leases for up to {settings.lease_s:g} s ...", err=True)
+        time.sleep(min(0.1, settings.sweep_interval_s))  # paces the passes; the deadline above ends them
+
+
+@contextmanager
+def _database(settings: Settings, pool_size: int = 1) -> Iterator[Engine]:
+    engine = open_engine(settings, pool_size=pool_size)
+    try:
+        yield engine
+    except SQLAlchemyError as error:
+        cause = str(getattr(error, "orig", None) or error).strip().splitlines()
+        typer.echo(f"the registry at {engine.url.render_as_string(hide_password=True)} failed: {cause[0]}", err=True)
+        if "celery_task_registry" in str(error) and "does not exist" in str(error):
+            typer.echo("its tables are missing: run `celery-tracker migrate` first", err=True)
+        raise typer.Exit(EXIT_UNREACHABLE) from error
+    finally:
+        engine.dispose()
+
+
+def _application(name: str) -> Celery:
+    try:
+        return find_app(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        typer.echo(f"--app {name!r}: cannot be loaded: {type(error).__name__}: {error}", err=True)
+        raise typer.Exit(EXIT_USAGE) from error
+
+
+def _print_report(report: SweepReport) -> None:
+    table = Table("task", "name", "worker", "liveness", "action", "why")
+    for finding in report.findings:
+        table.add_row(
+            finding.task_id,
+            finding.task_name or "",
+            finding.worker or "",
+            finding.liveness,
+            finding.action,
+            finding.why,
+        )
+    if report.findings:
+        Console().print(table)
+    typer.echo(f"{len(report.findings)} tasks looked at, {report.closed} closed; broker: {report.broker_why}")
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, default=str, indent=2))
+
+
+def _between(start: datetime | None, end: datetime | None) -> float | None:
+    return (end - start).total_seconds() if start and end else None
+
+
+def _short(moment: datetime | None) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S") + "Z" if moment else ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""Every transition of a task's status: an event in, a new status or a refusal out. No I/O.
+
+A record belongs to its current *attempt*: one execution, named by an id that the executing process made up
+before it wrote anything. An end is taken only from the attempt that owns the record, so whatever a fenced
+process writes late is refused, and the refusal is kept beside the transitions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+
+class Status(StrEnum):
+    """Celery's six; everything else maps to one of them."""
+
+    PENDING = "PENDING"
+    STARTED = "STARTED"
+    RETRY = "RETRY"
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    REVOKED = "REVOKED"
+
+
+ENDED = frozenset({Status.SUCCESS, Status.FAILURE, Status.REVOKED})
+OPEN = frozenset(Status) - ENDED
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who executes, or executed: `attempt_id` is unknown to a worker's main process."""
+
+    incarnation_id: UUID | None
+    attempt_id: UUID | None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What of a record decides its next transition."""
+
+    status: Status
+    owner: Owner
+
+
+@dataclass(frozen=True)
+class Published:
+    """A message goes out; `retries` above 0 is an execution that publishes its own retry."""
+
+    retries: int = 0
+
+
+@dataclass(frozen=True)
+class Started:
+    """A delivery begins to execute."""
+
+    owner: Owner
+
+
+@dataclass(frozen=True)
+class Succeeded:
+    """The task returned."""
+
+    owner: Owner
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The task raised, or its worker reports it lost."""
+
+    owner: Owner
+
+
+@dataclass(frozen=True)
+class Retrying:
+    """The task asked to be run again."""
+
+    owner: Owner
+
+
+@dataclass(frozen=True)
+class Revoked:
+    """A worker discarded the delivery, or terminated the execution."""
+
+    terminated: bool
+
+
+@dataclass(frozen=True)
+class WorkerLost:
+    """A sweep proved the incarnation dead that held `attempt_id`; `redeliver` leaves the rest to the broker."""
+
+    attempt_id: UUID | None
+    redeliver: bool
+
+
+@dataclass(frozen=True)
+class RedeliveryOverdue:
+    """The broker did not deliver again within the bound."""
+
+
+Event = Published | Started | Succeeded | Failed | Retrying | Revoked | WorkerLost | RedeliveryOverdue
+
+
+@dataclass(frozen=True)
+class Transition:
+    """The event is taken; `note` is kept beside it."""
+
+    to: Status
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """The event is true and changes no status: it only completes what is known."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The event is not taken, and why."""
+
+    why: str
+
+
+Decision = Transition | Unchanged | Refusal
+
+
+def decide(standing: Standing | None, event: Event) -> Decision:
+    """What `event` does to a record that stands so; None is a task without a record."""
+    match event:
+        case Published(retries=retries):
+            return _published(standing, retries)
+        case Started(owner=owner):
+            return _started(standing, owner)
+        case Succeeded(owner=owner):
+            return _ended(standing, owner, Status.SUCCESS)
+        case Failed(owner=owner):
+            return _ended(standing, owner, Status.FAILURE)
+        case Retrying(owner=owner):
+            return _retrying(standing, owner)
+        case Revoked(terminated=terminated):
+            return _revoked(standing, terminated=terminated)
+        case WorkerLost(attempt_id=attempt_id, redeliver=redeliver):
+            return _worker_lost(standing, attempt_id, redeliver=redeliver)
+        case RedeliveryOverdue():
+            if standing and standing.status is Status.RETRY:
+                return Transition(Status.REVOKED)
+            return Refusal("not awaiting redelivery")
+
+
+def _published(standing: Standing | None, retries: int) -> Decision:
+    if standing is None:
+        return Transition(Status.PENDING)
+    if standing.status in ENDED:
+        return Refusal(f"published again after its end ({standing.status})")
+    if retries and standing.status is Status.STARTED:
+        # The retry's message may be running elsewhere before the first execution has said that it retries.
+        return Transition(Status.RETRY)
+    return Unchanged()
+
+
+def _started(standing: Standing | None, owner: Owner) -> Decision:
+    if standing is None:
+        return Transition(Status.STARTED, note="its publication was not recorded")
+    if standing.status in ENDED:
+        return Refusal(f"delivered again after its end ({standing.status})")
+    if standing.status is Status.STARTED:
+        if standing.owner.attempt_id == owner.attempt_id:
+            return Refusal("started twice by the same attempt")
+        return Transition(Status.STARTED, note="delivered again while an earlier attempt had not ended")
+    if standing.owner.attempt_id is not None and standing.owner.attempt_id == owner.attempt_id:
+        return Refusal("a start that came after the same attempt's retry")
+    return Transition(Status.STARTED)
+
+
+def _ended(standing: Standing | None, owner: Owner, end: Status) -> Decision:
+    if standing is None or standing.status is Status.PENDING:
+        return Transition(end, note="its start was not recorded")
+    if standing.status in ENDED:
+        return Refusal(f"late {end}: already ended ({standing.status})")
+    if not _owns(owner, standing.owner):
+        return Refusal(f"late {end}: another attempt owns the record")
+    if standing.status is Status.RETRY and end is Status.SUCCESS:
+        return Refusal("a retry of it is waiting")
+    return Transition(end)
+
+
+def _retrying(standing: Standing | None, owner: Owner) -> Decision:
+    if standing is None or standing.status is Status.PENDING:
+        return Transition(Status.RETRY, note="its start was not recorded")
+    if standing.status in ENDED:
+        return Refusal(f"late RETRY: already ended ({standing.status})")
+    if not _owns(owner, standing.owner):
+        return Refusal("late RETRY: another attempt owns the record")
+    return Unchanged() if standing.status is Status.RETRY else Transition(Status.RETRY)
+
+
+def _revoked(standing: Standing | None, *, terminated: bool) -> Decision:
+    if standing is None:
+        return Transition(Status.REVOKED, note="its publication was not recorded")
+    if standing.status in ENDED:
+        return Refusal(f"late REVOKED: already ended ({standing.status})")
+    if standing.status is Status.STARTED and not terminated:
+        return Refusal("a second delivery was discarded; the task is still executing")
+    return Transition(Status.REVOKED)
+
+
+def _worker_lost(standing: Standing | None, attempt_id: UUID | None, *, redeliver: bool) -> Decision:
+    if standing is None:
+        return Refusal("no record")
+    if standing.status in ENDED:
+        return Refusal(f"already ended ({standing.status})")
+    if standing.status is Status.RETRY:
+        return Refusal("a retry waits for its time, whoever ran it before")
+    if standing.status is Status.STARTED and standing.owner.attempt_id != attempt_id:
+        return Refusal("another attempt owns the record")
+    return Transition(Status.RETRY, note="awaiting redelivery") if redeliver else Transition(Status.REVOKED)
+
+
+def _owns(claimed: Owner, actual: Owner) -> bool:
+    if claimed.attempt_id is not None:
+        return claimed.attempt_id == actual.attempt_id
+    return claimed.incarnation_id is not None and claimed.incarnation_id == actual.incarnation_id

@@ -1,0 +1,128 @@
+"""The tracker's tables. Every time stamp is `timestamptz`, set from the database's clock."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, DateTime, Identity, Index, MetaData, Text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from reference_impl.lifecycle import Status
+
+_VOCABULARY = ", ".join(f"'{status}'" for status in Status)
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that migrations can refer to it."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it as a plain class attribute
+        datetime: DateTime(timezone=True),
+        str: Text(),
+        dict[str, Any]: JSONB(),
+    }
+
+
+class TaskRecord(Base):
+    """One task, whatever became of it."""
+
+    __tablename__ = "celery_task_registry"
+    __table_args__ = (
+        CheckConstraint(f"status IN ({_VOCABULARY})", name="status"),
+        Index(None, "status", "worker_id"),
+    )
+
+    task_id: Mapped[str] = mapped_column(primary_key=True)
+    task_name: Mapped[str | None]
+    status: Mapped[str]
+    detail: Mapped[str | None]
+    worker_id: Mapped[str | None]
+    worker_pid: Mapped[int | None]
+    incarnation_id: Mapped[UUID | None]
+    attempt_id: Mapped[UUID | None]
+    attempts: Mapped[int] = mapped_column(default=0, server_default="0")
+    args: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    kwargs: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    result: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    error_type: Mapped[str | None]
+    error_message: Mapped[str | None]
+    reason: Mapped[str | None]
+    ended_by: Mapped[str | None]
+    queued_at: Mapped[datetime | None]
+    eta: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    completed_at: Mapped[datetime | None]
+    last_heartbeat: Mapped[datetime | None]
+
+
+class Attempt(Base):
+    """One execution; written and committed before the record is touched, so that a death in between shows."""
+
+    __tablename__ = "celery_task_attempt"
+    __table_args__ = (
+        Index(None, "task_id"),
+        Index("ix_celery_task_attempt_open", "incarnation_id", postgresql_where="ended_at IS NULL"),
+    )
+
+    attempt_id: Mapped[UUID] = mapped_column(primary_key=True)
+    task_id: Mapped[str]
+    task_name: Mapped[str | None]
+    incarnation_id: Mapped[UUID | None]
+    worker_id: Mapped[str | None]
+    worker_pid: Mapped[int | None]
+    acks_late: Mapped[bool]
+    redelivered: Mapped[bool]
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
+class AuditEntry(Base):
+    """One transition, or one refused transition: from, to, when, who, why."""
+
+    __tablename__ = "celery_task_audit"
+    __table_args__ = (Index(None, "task_id"),)
+
+    entry_id: Mapped[int] = mapped_column(Identity(always=True), primary_key=True)
+    task_id: Mapped[str]
+    attempt_id: Mapped[UUID | None]
+    from_status: Mapped[str | None]
+    to_status: Mapped[str]
+    refused: Mapped[bool]
+    at: Mapped[datetime]
+    who: Mapped[str]
+    why: Mapped[str]
+
+
+class Incarnation(Base):
+    """One life of a worker under a node name, and its lease."""
+
+    __tablename__ = "celery_worker_incarnation"
+    __table_args__ = (Index(None, "node"),)
+
+    incarnation_id: Mapped[UUID] = mapped_column(primary_key=True)
+    node: Mapped[str]
+    pid: Mapped[int]
+    lease_s: Mapped[float]
+    started_at: Mapped[datetime]
+    renewed_at: Mapped[datetime]
+
+
+class SweepPulse(Base):
+    """One row: since when sweeps have been in touch with this database without a gap."""
+
+    __tablename__ = "celery_sweep_pulse"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    since: Mapped[datetime]
+    last: Mapped[datetime]

@@ -1,0 +1,173 @@
+"""Tracking writes that cannot hurt a task: in order, behind a bound, kept while the database is away.
+
+Each process has one writer thread and one connection. A signal handler hands over its report and waits at
+most `write_timeout_s`; if the write is not done by then the task goes on and the write stays in the queue.
+While the writer is in trouble nobody waits at all. A report that the database refuses is dropped with an
+ERROR line; one that could not reach it is kept, up to `write_queue_limit`, and written later.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+
+from reference_impl.registry import Outcome, Registry, Report, open_engine
+from reference_impl.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_RETRY_S = 0.25
+_RETRY_S_MAX = 2.0
+
+
+@dataclass
+class Ticket:
+    """The fate of one report."""
+
+    report: Report
+    written: threading.Event = field(default_factory=threading.Event)
+    outcome: Outcome | None = None
+    dropped: bool = False
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Whether the report was written, or dropped, within `timeout_s`; None waits as long as it takes."""
+        return self.written.wait(timeout_s)
+
+
+class Recorder:
+    """The one door through which a process writes what happened to its tasks."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._queue: deque[Ticket] = deque()
+        self._arrived = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._trouble = False
+        self.failures = 0
+        os.register_at_fork(after_in_child=self._start_afresh)
+
+    def record(self, report: Report) -> Ticket:
+        """Hand over a report and wait for it within the bound. Never raises, never waits longer."""
+        ticket = self._submit(report)
+        if self._trouble:
+            return ticket
+        if not ticket.wait(self._settings.write_timeout_s) and not self._trouble:
+            self._trouble = True
+            self._failed(report, f"no answer from the database within {self._settings.write_timeout_s:g} s; kept")
+        return ticket
+
+    def flush(self, timeout_s: float) -> int:
+        """Wait up to `timeout_s` for what is queued; returns how many reports are left unwritten."""
+        deadline = time.monotonic() + timeout_s
+        while self._queue:
+            last = self._queue[-1]
+            if not last.wait(max(0.0, deadline - time.monotonic())):
+                break
+        left = len(self._queue)
+        if left:
+            logger.error("tracking: %d reports were not written when this process ended", left)
+        return left
+
+    def _submit(self, report: Report) -> Ticket:
+        ticket = Ticket(report)
+        with self._arrived:
+            self._ensure_writer()
+            if len(self._queue) >= self._settings.write_queue_limit:
+                self._failed(report, f"{len(self._queue)} reports are waiting already; dropped")
+                ticket.dropped = True
+                ticket.written.set()
+                return ticket
+            self._queue.append(ticket)
+            self._arrived.notify()
+        return ticket
+
+    def _ensure_writer(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._write_all, name="celery-tracker writer", daemon=True)
+            self._thread.start()
+
+    def _start_afresh(self) -> None:
+        """A forked child has neither its parent's thread nor, ever, its parent's connection."""
+        self._queue = deque()
+        self._arrived = threading.Condition()
+        self._thread = None
+        self._trouble = False
+
+    def _write_all(self) -> None:
+        registry = Registry(open_engine(self._settings))
+        pause_s = _RETRY_S
+        while True:
+            with self._arrived:
+                self._arrived.wait_for(lambda: bool(self._queue))
+                ticket = self._queue[0]
+            try:
+                ticket.outcome = registry.apply(ticket.report)
+            except SQLAlchemyError as error:
+                if _unreachable(error):
+                    if not self._trouble:
+                        self._trouble = True
+                        self._failed(ticket.report, f"{_cause(error)}; kept")
+                    with self._arrived:
+                        self._arrived.wait(pause_s)
+                    pause_s = min(pause_s * 2, _RETRY_S_MAX)
+                    continue
+                self._drop(ticket, _cause(error))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the writer
+                self._drop(ticket, f"{type(error).__name__}: {error}")
+            if self._trouble:
+                self._trouble = False
+                logger.warning("tracking: the database answers again; %d reports waiting", len(self._queue) - 1)
+            pause_s = _RETRY_S
+            self._queue.popleft()
+            ticket.written.set()
+
+    def _drop(self, ticket: Ticket, cause: str) -> None:
+        ticket.dropped = True
+        self._failed(ticket.report, cause)
+
+    def _failed(self, report: Report, cause: str) -> None:
+        self.failures += 1
+        logger.error(
+            "tracking: %s of task %s[%s] was not recorded: %s",
+            type(report.event).__name__,
+            report.task_name,
+            report.task_id,
+            " ".join(cause.split()),
+        )
+
+
+def guarded(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A signal handler that never raises: a failure becomes one ERROR line that names the handler and the cause."""
+
+    def decorate(handler: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(handler)
+        def guard(*args: object, **kwargs: object) -> None:
+            try:
+                handler(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - tracking trouble must never become the task's
+                task_id = kwargs.get("task_id") or getattr(kwargs.get("request"), "id", None)
+                logger.error("tracking: %s of task %s failed: %s: %s", what, task_id, type(error).__name__, error)
+
+        return guard
+
+    return decorate
+
+
+def _unreachable(error: SQLAlchemyError) -> bool:
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    return isinstance(error, OperationalError | InterfaceError)
+
+
+def _cause(error: SQLAlchemyError) -> str:
+    original = getattr(error, "orig", None) or error
+    text = str(original).strip().splitlines()
+    return f"{type(original).__name__}: {text[0] if text else ''}"

@@ -1,0 +1,341 @@
+"""The registry in Postgres: what happened to a task goes in, its record and its audit trail come out.
+
+Nothing here waits or retries; who may wait is the recorder's and the sweep's business. Times are the
+database's: a report tells how long ago its event was, on the reporter's monotonic clock, and never what the
+reporter's wall clock said.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Row, Table, bindparam, create_engine, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.orm import Session, sessionmaker
+
+from reference_impl.lifecycle import (
+    Decision,
+    Event,
+    Failed,
+    Owner,
+    Published,
+    RedeliveryOverdue,
+    Refusal,
+    Retrying,
+    Revoked,
+    Standing,
+    Started,
+    Status,
+    Succeeded,
+    Transition,
+    Unchanged,
+    WorkerLost,
+    decide,
+)
+from reference_impl.models import Attempt, AuditEntry, TaskRecord
+from reference_impl.settings import Settings
+
+AWAITING_REDELIVERY = "awaiting redelivery"
+
+Arguments = tuple[Any, Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """An event of one task with what is said beside it; args, kwargs and result are in their storable form."""
+
+    task_id: str
+    event: Event
+    who: str
+    why: str
+    task_name: str | None = None
+    worker_id: str | None = None
+    worker_pid: int | None = None
+    arguments: Callable[[], Arguments] | None = None
+    result: Any = None
+    error_type: str | None = None
+    error_message: str | None = None
+    reason: str | None = None
+    eta: datetime | None = None
+    acks_late: bool = False
+    redelivered: bool = False
+    happened: float = field(default_factory=time.monotonic)
+
+    @property
+    def age(self) -> timedelta:
+        """How long ago the event was."""
+        return timedelta(seconds=max(0.0, time.monotonic() - self.happened))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a report, and the status that the record had before it."""
+
+    decision: Decision
+    before: Status | None
+
+    @property
+    def may_run(self) -> bool:
+        """Whether an execution may begin; only a revoked task may not."""
+        return not (isinstance(self.decision, Refusal) and self.before is Status.REVOKED)
+
+
+def open_engine(settings: Settings, *, pool_size: int = 1) -> Engine:
+    """An engine of this process's own; it must not cross a fork."""
+    return create_engine(
+        settings.sqlalchemy_url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_pre_ping=False,
+        connect_args={
+            "connect_timeout": 2,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "application_name": f"celery-tracker {os.getpid()}",
+            "options": "-c timezone=UTC",
+        },
+    )
+
+
+def open_sessions(settings: Settings) -> sessionmaker[Session]:
+    """A session factory on an engine of this process's own, for an application's own queries."""
+    return sessionmaker(open_engine(settings, pool_size=5))
+
+
+class Registry:
+    """Applies reports, one transaction each."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def apply(self, report: Report) -> Outcome:
+        """Take or refuse the report. Raises SQLAlchemy's errors; then nothing of the record changed."""
+        if isinstance(report.event, Started):
+            # Committed on its own: if this process dies before the record's turn, the attempt still names it.
+            with self._engine.begin() as connection:
+                _open_attempt(connection, report, report.event.owner)
+        with self._engine.begin() as connection:
+            return apply_within(connection, report)
+
+
+def apply_within(connection: Connection, report: Report) -> Outcome:
+    """Take or refuse the report as part of the caller's transaction."""
+    if isinstance(report.event, Published) and _insert_published(connection, report):
+        return Outcome(Transition(Status.PENDING), None)
+    row = connection.execute(_LOCKED, {"sought": report.task_id}).one_or_none()
+    standing = None
+    if row is not None:
+        standing = Standing(Status(row.status), Owner(row.incarnation_id, row.attempt_id))
+    else:
+        blank = upsert(_TASKS).values(task_id=report.task_id, status=Status.PENDING).on_conflict_do_nothing()
+        connection.execute(blank)
+        row = connection.execute(_LOCKED, {"sought": report.task_id}).one()
+    decision = decide(standing, report.event)
+    at = row.database_now - report.age
+    values, remark = _columns(report, decision, row, at)
+    if values:
+        connection.execute(update(_TASKS).where(_TASKS.c.task_id == report.task_id).values(values))
+    before = standing.status if standing else None
+    if not isinstance(decision, Unchanged):
+        _audit(connection, report, decision, before, at, remark)
+    _close_attempt(connection, report, at)
+    return Outcome(decision, before)
+
+
+_TASKS = cast("Table", TaskRecord.__table__)
+_ATTEMPTS = cast("Table", Attempt.__table__)
+_LOCKED = (
+    select(_TASKS, func.clock_timestamp().label("database_now"))
+    .where(_TASKS.c.task_id == bindparam("sought"))
+    .with_for_update()
+)
+
+
+def _insert_published(connection: Connection, report: Report) -> bool:
+    """The common case of a publication in one statement and its audit entry."""
+    args, kwargs = report.arguments() if report.arguments else (None, None)
+    statement = (
+        upsert(_TASKS)
+        .values(
+            task_id=report.task_id,
+            task_name=report.task_name,
+            status=Status.PENDING,
+            detail="queued",
+            args=args,
+            kwargs=kwargs,
+            eta=report.eta,
+            queued_at=func.clock_timestamp() - report.age,
+        )
+        .on_conflict_do_nothing()
+        .returning(_TASKS.c.queued_at)
+    )
+    queued_at = connection.execute(statement).scalar_one_or_none()
+    if queued_at is None:
+        return False
+    _audit(connection, report, Transition(Status.PENDING), None, queued_at, None)
+    return True
+
+
+def _columns(report: Report, decision: Decision, row: Row[Any], at: datetime) -> tuple[dict[str, Any], str | None]:
+    """The columns that change, and a remark when a time had to be clamped to keep their order."""
+    match decision:
+        case Refusal():
+            return {}, None
+        case Unchanged() if isinstance(report.event, Published):
+            return _late_publication(report, row, at)
+        case Unchanged():
+            return {"error_type": report.error_type, "error_message": report.error_message}, None
+        case Transition(to=to):
+            values = {"status": to, "detail": report.reason, "reason": report.reason} | _missing(report, row)
+            match to:
+                case Status.PENDING:
+                    return values | {"queued_at": at}, None
+                case Status.STARTED:
+                    started_at, remark = _not_before(at, "started_at", queued_at=row.queued_at)
+                    return values | _start(report, row, started_at), remark
+                case Status.RETRY:
+                    awaiting = isinstance(report.event, WorkerLost)
+                    return values | {
+                        "detail": AWAITING_REDELIVERY if awaiting else "waiting for its retry",
+                        "eta": report.eta,
+                        "error_type": report.error_type,
+                        "error_message": report.error_message,
+                    }, None
+                case Status.SUCCESS | Status.FAILURE | Status.REVOKED:
+                    known = {"queued_at": row.queued_at, "started_at": row.started_at}
+                    completed_at, remark = _not_before(at, "completed_at", **known)
+                    return values | _end(report, completed_at), remark
+
+
+def _late_publication(report: Report, row: Row[Any], at: datetime) -> tuple[dict[str, Any], str | None]:
+    """A publication that is written after the worker's own reports fills in what only it knows."""
+    if row.queued_at is not None:
+        return {}, None
+    queued_at = min(at, row.started_at) if row.started_at else at
+    return _missing(report, row) | {"queued_at": queued_at}, None
+
+
+def _missing(report: Report, row: Row[Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if row.task_name is None and report.task_name is not None:
+        values["task_name"] = report.task_name
+    if row.args is None and report.arguments is not None:
+        values["args"], values["kwargs"] = report.arguments()
+    return values
+
+
+def _start(report: Report, row: Row[Any], started_at: datetime) -> dict[str, Any]:
+    assert isinstance(report.event, Started)
+    return {
+        "worker_id": report.worker_id,
+        "worker_pid": report.worker_pid,
+        "incarnation_id": report.event.owner.incarnation_id,
+        "attempt_id": report.event.owner.attempt_id,
+        "attempts": row.attempts + 1,
+        "eta": None,
+        "started_at": started_at,
+        "last_heartbeat": started_at,
+    }
+
+
+def _end(report: Report, completed_at: datetime) -> dict[str, Any]:
+    return {
+        "completed_at": completed_at,
+        "eta": None,
+        "result": report.result,
+        "error_type": report.error_type,
+        "error_message": report.error_message,
+        "ended_by": report.who,
+    }
+
+
+def _not_before(at: datetime, name: str, **earlier: datetime | None) -> tuple[datetime, str | None]:
+    floor = max((moment for moment in earlier.values() if moment is not None), default=at)
+    if at >= floor:
+        return at, None
+    return floor, f"{name} was {at.isoformat()}, before {' and '.join(earlier)}; moved to {floor.isoformat()}"
+
+
+def _audit(
+    connection: Connection,
+    report: Report,
+    decision: Transition | Refusal,
+    before: Status | None,
+    at: datetime,
+    remark: str | None,
+) -> None:
+    refused = isinstance(decision, Refusal)
+    said = decision.why if isinstance(decision, Refusal) else decision.note
+    connection.execute(
+        insert(AuditEntry).values(
+            task_id=report.task_id,
+            attempt_id=attempt_of(report.event),
+            from_status=before,
+            to_status=_wanted(report.event) if isinstance(decision, Refusal) else decision.to,
+            refused=refused,
+            at=at,
+            who=report.who,
+            why="; ".join(part for part in (report.why, said, remark) if part),
+        )
+    )
+
+
+def _wanted(event: Event) -> Status:
+    match event:
+        case Published():
+            return Status.PENDING
+        case Started():
+            return Status.STARTED
+        case Succeeded():
+            return Status.SUCCESS
+        case Failed():
+            return Status.FAILURE
+        case Retrying() | WorkerLost(redeliver=True):
+            return Status.RETRY
+        case Revoked() | WorkerLost() | RedeliveryOverdue():
+            return Status.REVOKED
+
+
+def attempt_of(event: Event) -> UUID | None:
+    """The attempt that an event speaks of, where it knows it."""
+    match event:
+        case Started(owner=owner) | Succeeded(owner=owner) | Failed(owner=owner) | Retrying(owner=owner):
+            return owner.attempt_id
+        case WorkerLost(attempt_id=attempt_id):
+            return attempt_id
+        case Published() | Revoked() | RedeliveryOverdue():
+            return None
+
+
+def _open_attempt(connection: Connection, report: Report, owner: Owner) -> None:
+    connection.execute(
+        upsert(_ATTEMPTS)
+        .values(
+            attempt_id=owner.attempt_id,
+            task_id=report.task_id,
+            task_name=report.task_name,
+            incarnation_id=owner.incarnation_id,
+            worker_id=report.worker_id,
+            worker_pid=report.worker_pid,
+            acks_late=report.acks_late,
+            redelivered=report.redelivered,
+            started_at=func.clock_timestamp() - report.age,
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+def _close_attempt(connection: Connection, report: Report, at: datetime) -> None:
+    """An execution is over when it says so, taken or refused; a start opens one and a publication none."""
+    attempt_id = attempt_of(report.event)
+    if attempt_id is None or isinstance(report.event, Started):
+        return
+    over = update(_ATTEMPTS).where(_ATTEMPTS.c.attempt_id == attempt_id, _ATTEMPTS.c.ended_at.is_(None))
+    connection.execute(over.values(ended_at=at))

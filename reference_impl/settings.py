@@ -1,0 +1,192 @@
+"""Every setting of the tracker: its unit, its default, its bounds, its help.
+
+Read from, in this order: arguments, environment variables `CELERY_TRACKING_<NAME>`, the table
+`[celery_tracking]` of the TOML file that `CELERY_TRACKING_CONFIG` names (`celery-tracking.toml` in the
+working directory when it is unset).
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+PREFIX = "CELERY_TRACKING_"
+FILE_VARIABLE = f"{PREFIX}CONFIG"
+DEFAULT_FILE = Path("celery-tracking.toml")
+
+
+class ConfigurationError(Exception):
+    """The settings cannot be used; the message names each one, what was expected, and what arrived."""
+
+
+class Policy(StrEnum):
+    """What a sweep does with a task whose worker is dead."""
+
+    AUTO = "auto"
+    REVOKE = "revoke"
+    REDELIVER = "redeliver"
+    REPORT = "report"
+
+
+class Unreadable(StrEnum):
+    """What a redelivered task does while the revocations cannot be read."""
+
+    HOLD = "hold"
+    RUN = "run"
+
+
+class Settings(BaseSettings):
+    """Validated once, at the entry point, and passed inward."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    database_url: SecretStr = Field(
+        description="SQLAlchemy URL of the registry's Postgres, for example postgresql://user:secret@host/db"
+    )
+    heartbeat_interval_s: float = Field(
+        default=2.0, gt=0, le=300, description="seconds between two renewals of a worker's lease"
+    )
+    lease_s: float = Field(
+        default=10.0, gt=0, le=3600, description="seconds without renewal after which a lease has run out"
+    )
+    sweep_interval_s: float = Field(default=5.0, gt=0, le=3600, description="seconds between two sweeps")
+    ping_timeout_s: float = Field(
+        default=1.0, gt=0, le=60, description="seconds a sweep waits for workers to answer through the broker"
+    )
+    minimum_age_s: float = Field(
+        default=10.0, ge=0, le=86400, description="seconds for which no sweep touches a started task"
+    )
+    write_timeout_s: float = Field(
+        default=0.25, gt=0, le=30, description="seconds a task waits at most for one tracking write"
+    )
+    write_queue_limit: int = Field(
+        default=10_000, ge=1, description="tracking writes a process keeps while the database is away"
+    )
+    revocation_wait_s: float = Field(
+        default=5.0, gt=0, le=600, description="seconds a redelivered task waits for unreadable revocations"
+    )
+    unreadable_revocations: Unreadable = Field(
+        default=Unreadable.HOLD,
+        description="after that wait: hold the redelivered task until they can be read, or run it",
+    )
+    policy: Policy = Field(
+        default=Policy.AUTO,
+        description="what a sweep does with a dead worker's task: auto (redeliver when acks_late, else revoke), "
+        "revoke, redeliver, report",
+    )
+    task_policies: dict[str, Policy] = Field(
+        default_factory=dict, description="task name to policy, where it differs from `policy`"
+    )
+    redelivery_bound_s: float = Field(
+        default=3900.0,
+        gt=0,
+        description="seconds a task waits for the broker to deliver it again before it is revoked; longer than "
+        "the broker's visibility time-out",
+    )
+    stored_arguments_bytes: int = Field(
+        default=8192, ge=256, le=1_048_576, description="largest stored form of args, and of kwargs, in bytes"
+    )
+    stored_result_bytes: int = Field(
+        default=8192, ge=256, le=1_048_576, description="largest stored form of a result, in bytes"
+    )
+    masked_names: frozenset[str] = Field(
+        default=frozenset({"password", "passwd", "secret", "token", "api_key", "apikey", "authorization"}),
+        description="argument and dictionary names whose values are stored as ***",
+    )
+
+    @model_validator(mode="after")
+    def _timing_holds_together(self) -> Self:
+        if self.lease_s < 3 * self.heartbeat_interval_s:
+            raise ValueError(
+                f"lease_s must be at least three times heartbeat_interval_s "
+                f"({self.heartbeat_interval_s:g} s), got {self.lease_s:g} s"
+            )
+        if self.continuity_s < max(self.sweep_interval_s, self.ping_timeout_s):
+            raise ValueError(
+                f"sweep_interval_s and ping_timeout_s must each be at most lease_s - heartbeat_interval_s "
+                f"({self.continuity_s:g} s), got {self.sweep_interval_s:g} s and {self.ping_timeout_s:g} s"
+            )
+        return self
+
+    @property
+    def continuity_s(self) -> float:
+        """The longest gap between two sweeps that cannot hide a database outage, in seconds."""
+        return self.lease_s - self.heartbeat_interval_s
+
+    @property
+    def recovery_bound_s(self) -> float:
+        """Within how many seconds a dead worker's task is closed while one sweeper lives."""
+        return max(self.lease_s, self.minimum_age_s) + self.sweep_interval_s + self.ping_timeout_s + 1.0
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database URL with the driver this package installs."""
+        url = self.database_url.get_secret_value()
+        for prefix in ("postgresql://", "postgres://"):
+            if url.startswith(prefix):
+                return "postgresql+psycopg://" + url.removeprefix(prefix)
+        return url
+
+    def policy_for(self, task_name: str | None, *, acks_late: bool) -> Policy:
+        """The policy of one task, with `auto` resolved."""
+        policy = self.task_policies.get(task_name or "", self.policy)
+        if policy is Policy.AUTO:
+            return Policy.REDELIVER if acks_late else Policy.REVOKE
+        return policy
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings, env_settings)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from arguments, environment and file.
+
+    Raises ConfigurationError, whose message is fit for a user.
+    """
+    from_file = _file_table()
+    from_environment = {name.removeprefix(PREFIX).lower() for name in os.environ if name.startswith(PREFIX)}
+    merged = {name: value for name, value in from_file.items() if name not in from_environment} | overrides
+    try:
+        return Settings(**merged)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            name = ".".join(str(part) for part in problem["loc"])
+            arrived = "" if problem["type"] == "missing" or not name else f", got {problem['input']!r}"
+            lines.append(f"{name + ': ' if name else ''}{problem['msg']}{arrived}")
+        raise ConfigurationError(
+            "the tracker's settings cannot be used:\n  "
+            + "\n  ".join(lines)
+            + f"\nset {PREFIX}<NAME> in the environment, or the name in the file that {FILE_VARIABLE} names"
+        ) from error
+
+
+def _file_table() -> dict[str, Any]:
+    named = os.environ.get(FILE_VARIABLE)
+    path = Path(named) if named else DEFAULT_FILE
+    if not named and not path.exists():
+        return {}
+    try:
+        with path.open("rb") as file:
+            table = tomllib.load(file).get("celery_tracking", {})
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error.strerror}); {FILE_VARIABLE} names it") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"{path}: expected a table [celery_tracking], got {table!r}")
+    return table

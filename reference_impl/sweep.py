@@ -1,0 +1,280 @@
+"""One pass of stale detection and clean-up, the same for worker start, the worker's timer, beat and the CLI.
+
+1. One sweeper at a time: an advisory lock, held for the pass. Who does not get it leaves.
+2. The pulse: since when have sweeps been in touch with this database without a gap? After an outage, or a pause
+   of the sweepers themselves, every lease looks run out; none counts until a full lease has been watched.
+3. Suspects: open attempts whose incarnation's lease has run out, and started records of workers that never
+   registered.
+4. The roll call, only if there is a suspect.
+5. Each dead incarnation's tasks are closed in one transaction that locks the incarnation first and looks at its
+   lease again, so that a renewal in between wins.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from celery import Celery
+from sqlalchemy import Connection, Engine, Row, text
+
+from reference_impl.lifecycle import RedeliveryOverdue, Status, Transition, WorkerLost
+from reference_impl.liveness import Evidence, Liveness, judge
+from reference_impl.registry import AWAITING_REDELIVERY, Report, apply_within
+from reference_impl.rollcall import RollCall, call_the_roll
+from reference_impl.settings import Policy, Settings
+
+logger = logging.getLogger(__name__)
+
+WORKER_LOST = "worker-lost"
+REDELIVERY_OVERDUE = "redelivery-overdue"
+
+# Any number that no other user of advisory locks in this database would choose.
+_ONE_SWEEPER = 0x63656C65727953
+
+_SUSPECTS = text("""
+    SELECT a.task_id, coalesce(r.task_name, a.task_name) AS task_name, a.attempt_id, a.incarnation_id,
+           a.worker_id, a.acks_late, a.started_at, i.incarnation_id IS NOT NULL AS registered,
+           coalesce(i.renewed_at + make_interval(secs => i.lease_s),
+                    coalesce(r.last_heartbeat, a.started_at) + make_interval(secs => :lease_s))
+               < clock_timestamp() AS lease_ran_out,
+           clock_timestamp() - a.started_at AS age
+    FROM celery_task_attempt a
+    JOIN celery_task_registry r USING (task_id)
+    LEFT JOIN celery_worker_incarnation i ON i.incarnation_id = a.incarnation_id
+    WHERE a.ended_at IS NULL AND a.incarnation_id IS NOT NULL
+      AND (r.status = 'PENDING' OR (r.status = 'STARTED' AND r.attempt_id = a.attempt_id))
+    UNION ALL
+    SELECT r.task_id, r.task_name, NULL, r.incarnation_id, r.worker_id, false, r.started_at, false,
+           coalesce(r.last_heartbeat, r.started_at, r.queued_at) + make_interval(secs => :lease_s)
+               < clock_timestamp(),
+           clock_timestamp() - coalesce(r.started_at, r.queued_at)
+    FROM celery_task_registry r
+    WHERE r.status = 'STARTED' AND r.attempt_id IS NULL
+    ORDER BY 5, 1
+""")
+
+_OVERDUE = text("""
+    SELECT task_id, task_name, worker_id FROM celery_task_registry
+    WHERE status = 'RETRY' AND detail = :awaiting AND eta < clock_timestamp()
+""")
+
+_PULSE = text("""
+    INSERT INTO celery_sweep_pulse AS pulse (id, since, last) VALUES (1, clock_timestamp(), clock_timestamp())
+    ON CONFLICT (id) DO UPDATE SET
+        since = CASE WHEN pulse.last < clock_timestamp() - make_interval(secs => :gap_s)
+                     THEN clock_timestamp() ELSE pulse.since END,
+        last = clock_timestamp()
+    RETURNING last - since >= make_interval(secs => :lease_s)
+""")
+
+_LEASE_AGAIN = text("""
+    SELECT renewed_at + make_interval(secs => lease_s) < clock_timestamp()
+    FROM celery_worker_incarnation WHERE incarnation_id = :incarnation_id FOR UPDATE
+""")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One open task, what was found out about its worker, and what was done."""
+
+    task_id: str
+    task_name: str | None
+    worker: str | None
+    incarnation_id: str | None
+    liveness: Liveness
+    why: str
+    action: str = "none"
+
+
+@dataclass(frozen=True)
+class SweepReport:
+    """The account of one pass. `broker_works` is None when no roll call was needed."""
+
+    by: str
+    at: datetime
+    skipped: str | None = None
+    watched: bool = False
+    broker_works: bool | None = None
+    broker_why: str = "no suspect, no roll call"
+    findings: tuple[Finding, ...] = field(default_factory=tuple)
+
+    @property
+    def closed(self) -> int:
+        """How many tasks this pass took away from a dead worker."""
+        return sum(finding.action in {"revoked", "left to redelivery"} for finding in self.findings)
+
+
+def sweep(
+    engine: Engine, app: Celery, settings: Settings, *, by: str, force: bool = False, dry_run: bool = False
+) -> SweepReport:
+    """Make one pass. Raises SQLAlchemy's errors when the database fails; then nothing half-done remains."""
+    with _only_sweeper(engine) as lock:
+        if lock is None:
+            return SweepReport(by, datetime.now(UTC), skipped="another sweep is running")
+        watched = _pulse(lock, settings)
+        rows = lock.execute(_SUSPECTS, {"lease_s": settings.lease_s}).all()
+        lock.commit()
+        call = call_the_roll(app, settings.ping_timeout_s) if any(row.lease_ran_out for row in rows) else None
+        watched = _pulse(lock, settings) and watched
+        findings = [
+            _close(engine, settings, row, _judge(row, call, watched=watched, force=force), by=by, dry_run=dry_run)
+            for row in rows
+        ]
+        if not dry_run:
+            findings += _give_up_waiting(engine, by=by)
+    report = SweepReport(
+        by,
+        datetime.now(UTC),
+        watched=watched,
+        broker_works=call.broker_works if call else None,
+        broker_why=call.why if call else "no suspect, no roll call",
+        findings=tuple(findings),
+    )
+    _tell_result_backend(app, report)
+    _log(report)
+    return report
+
+
+@contextmanager
+def _only_sweeper(engine: Engine) -> Iterator[Connection | None]:
+    with engine.connect() as connection:
+        mine = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ONE_SWEEPER}).scalar_one()
+        connection.commit()
+        if not mine:
+            yield None
+            return
+        try:
+            yield connection
+        finally:
+            connection.rollback()
+            connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _ONE_SWEEPER})
+            connection.commit()
+
+
+def _pulse(connection: Connection, settings: Settings) -> bool:
+    """Whether sweeps have been in touch without a gap for a full lease; counts this moment as touch."""
+    values = {"gap_s": settings.continuity_s, "lease_s": settings.lease_s}
+    watched: bool = connection.execute(_PULSE, values).scalar_one()
+    connection.commit()
+    return watched
+
+
+def _judge(row: Row[Any], call: RollCall | None, *, watched: bool, force: bool) -> tuple[Liveness, str]:
+    answered = False
+    if call is not None:
+        known = str(row.incarnation_id) if row.incarnation_id else None
+        answered = known in call.answers.values() if known else row.worker_id in call.answers
+    return judge(
+        Evidence(
+            lease_ran_out=row.lease_ran_out,
+            watched=watched,
+            answered=answered,
+            broker_works=call.broker_works if call else False,
+            broker_excused=force,
+        )
+    )
+
+
+def _close(
+    engine: Engine, settings: Settings, row: Row[Any], verdict: tuple[Liveness, str], *, by: str, dry_run: bool
+) -> Finding:
+    liveness, why = verdict
+    finding = Finding(
+        row.task_id,
+        row.task_name,
+        row.worker_id,
+        str(row.incarnation_id) if row.incarnation_id else None,
+        liveness,
+        why,
+    )
+    if liveness is not Liveness.DEAD:
+        return finding
+    if row.age < timedelta(seconds=settings.minimum_age_s):
+        return replace(finding, why=f"{why}; younger than minimum_age_s ({settings.minimum_age_s:g} s)")
+    policy = settings.policy_for(row.task_name, acks_late=row.acks_late)
+    if policy is Policy.REPORT:
+        return replace(finding, action="reported")
+    redeliver = policy is Policy.REDELIVER
+    action = "left to redelivery" if redeliver else "revoked"
+    if dry_run:
+        return replace(finding, action=f"would be {action}")
+    with engine.begin() as connection:
+        if row.registered and not _still_dead(connection, row.incarnation_id):
+            return replace(finding, liveness=Liveness.ALIVE, why="its lease was renewed during this sweep")
+        now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        outcome = apply_within(
+            connection,
+            Report(
+                row.task_id,
+                WorkerLost(row.attempt_id, redeliver=redeliver),
+                who=by,
+                why=f"worker {row.worker_id} is dead: {why}",
+                task_name=row.task_name,
+                reason=WORKER_LOST,
+                error_message=f"worker {row.worker_id} died while executing it",
+                eta=now + timedelta(seconds=settings.redelivery_bound_s) if redeliver else None,
+            ),
+        )
+    if isinstance(outcome.decision, Transition):
+        return replace(finding, action=action)
+    return replace(finding, why=f"{why}; {outcome.decision}")
+
+
+def _still_dead(connection: Connection, incarnation_id: UUID) -> bool:
+    ran_out: bool | None = connection.execute(_LEASE_AGAIN, {"incarnation_id": incarnation_id}).scalar()
+    return bool(ran_out)
+
+
+def _give_up_waiting(engine: Engine, *, by: str) -> Iterable[Finding]:
+    with engine.begin() as connection:
+        for row in connection.execute(_OVERDUE, {"awaiting": AWAITING_REDELIVERY}).all():
+            why = "the broker did not deliver it again within redelivery_bound_s"
+            report = Report(row.task_id, RedeliveryOverdue(), who=by, why=why, reason=REDELIVERY_OVERDUE, error_message=why)
+            if isinstance(apply_within(connection, report).decision, Transition):
+                yield Finding(row.task_id, row.task_name, row.worker_id, None, Liveness.DEAD, why, "revoked")
+
+
+def _tell_result_backend(app: Celery, report: SweepReport) -> None:
+    """Whoever waits in `.get()` for a task that a sweep ended must be told too."""
+    for finding in report.findings:
+        if finding.action != "revoked":
+            continue
+        try:
+            app.backend.mark_as_revoked(finding.task_id, reason=f"{report.by}: {finding.why}", store_result=True)
+        except Exception as error:  # noqa: BLE001 - the registry has the end already; the backend may be away
+            logger.error(
+                "tracking: the end of task %s[%s] was not stored in the result backend: %s: %s",
+                finding.task_name,
+                finding.task_id,
+                type(error).__name__,
+                error,
+            )
+
+
+def _log(report: SweepReport) -> None:
+    if not report.findings:
+        logger.debug("tracking: sweep by %s: nothing suspect", report.by)
+        return
+    for finding in report.findings:
+        if finding.action != "none":
+            logger.warning(
+                "tracking: task %s[%s] %s: %s", finding.task_name, finding.task_id, finding.action, finding.why
+            )
+    counts = {value: sum(f.liveness is value for f in report.findings) for value in Liveness}
+    logger.info(
+        "tracking: sweep by %s: closed %d of %d open tasks (alive %d, unknown %d, dead %d); broker: %s",
+        report.by,
+        report.closed,
+        len(report.findings),
+        *(counts[value] for value in Liveness),
+        report.broker_why,
+    )
+
+
+__all__ = ["Finding", "Status", "SweepReport", "sweep"]

@@ -1,0 +1,86 @@
+"""What a worker's main process does for tracking: registers its incarnation, keeps its keeper, sweeps."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import threading
+from collections.abc import Callable
+
+from celery import Celery
+
+from reference_impl import incarnation
+from reference_impl.incarnation import Identity, start_keeper
+from reference_impl.registry import open_engine
+from reference_impl.settings import Settings
+from reference_impl.sweep import sweep
+
+logger = logging.getLogger(__name__)
+
+
+class Sweeper:
+    """A thread that sweeps at once and then at every interval, and sees to it that the keeper lives."""
+
+    def __init__(self, app: Celery, settings: Settings, identity: Identity) -> None:
+        self._app = app
+        self._settings = settings
+        self._identity = identity
+        self._stopping = threading.Event()
+        self._keeper: subprocess.Popen[bytes] | None = None
+
+    def register(self) -> None:
+        """Take up the lease before the first task can be claimed, or leave that to the keeper if it takes long."""
+        self._keeper = start_keeper(self._settings, self._identity)
+        _bounded("worker registration", self._settings.write_timeout_s * 4, self._register)
+
+    def start(self) -> None:
+        """Begin to sweep; the first pass is the sweep at worker start."""
+        threading.Thread(target=self._run, name="celery-tracker sweeper", daemon=True).start()
+
+    def stop(self) -> None:
+        """No further pass; the keeper ends with the process."""
+        self._stopping.set()
+
+    def _register(self) -> None:
+        engine = open_engine(self._settings)
+        try:
+            incarnation.register(engine, self._identity, self._settings.lease_s)
+        finally:
+            engine.dispose()
+
+    def _run(self) -> None:
+        engine = open_engine(self._settings, pool_size=2)
+        while not self._stopping.is_set():
+            try:
+                sweep(engine, self._app, self._settings, by=f"sweep {self._identity.node}")
+            except Exception as error:  # noqa: BLE001 - a failed pass must not end the worker or the next pass
+                cause = str(getattr(error, "orig", None) or error).strip().splitlines()
+                logger.error(
+                    "tracking: sweep by %s failed: %s: %s",
+                    self._identity.node,
+                    type(error).__name__,
+                    cause[0] if cause else "",
+                )
+            self._tend_keeper()
+            self._stopping.wait(self._settings.sweep_interval_s)
+
+    def _tend_keeper(self) -> None:
+        if self._keeper is not None and self._keeper.poll() is not None and not self._stopping.is_set():
+            logger.error("tracking: the keeper of %s ended (%s); starting another", self._identity.node, self._keeper.returncode)
+            self._keeper = start_keeper(self._settings, self._identity)
+
+
+def _bounded(what: str, timeout_s: float, work: Callable[[], None]) -> None:
+    """Do `work` in the background and wait for it for `timeout_s` at most."""
+
+    def attempt() -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - tracking trouble must not keep a worker from starting
+            logger.error("tracking: %s failed: %s: %s", what, type(error).__name__, " ".join(str(error).split()))
+
+    thread = threading.Thread(target=attempt, name=f"celery-tracker {what}", daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    if thread.is_alive():
+        logger.error("tracking: %s takes longer than %g s; it goes on in the background", what, timeout_s)
