@@ -1,0 +1,1 @@
+"""The specification: the catalogue of promises, and the scenarios that judge them."""

@@ -1,0 +1,262 @@
+"""Checks on what a tracker says of tasks whose workers live, die, or are silent."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from harness._executions import executions, sweeper_since
+from harness._history import Entry, History, Kind
+from harness._verdict import Check, Finding, Inquiry
+
+OPEN = {"PENDING", "STARTED", "RETRY"}
+CLOSED = {"SUCCESS", "FAILURE", "REVOKED"}
+
+
+def live_tasks_untouched() -> Check:
+    """No task is called ended, revoked or lost while an execution of it lives, nor after it returned.
+
+    Violation: `false-dead`.
+    """
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("live-tasks-untouched")
+        for execution in executions(history):
+            if execution.dead:
+                continue
+            for seen in history.observations("record", execution.task):
+                status = seen.value.get("status")
+                live = execution.lives_at(seen.at)
+                over = execution.returned and execution.end is not None and seen.at >= execution.end.at
+                inquiry.seen(int(live or over))
+                taken = live and status in {"REVOKED", "FAILURE", "RETRY"}
+                if taken or (over and status in {"REVOKED", "FAILURE"}):
+                    how = "executes" if live else "has returned"
+                    said = seen.value.get("error_message") or seen.value.get("reason") or "no reason given"
+                    inquiry.broken(
+                        "false-dead",
+                        f"{execution.task} {how} on {execution.node}, and its record says {status} ({said})",
+                        execution.start,
+                        seen,
+                    )
+                    break
+        return inquiry.finding("no live task was touched")
+
+    return Check("live-tasks-untouched", examine)
+
+
+def dead_tasks_closed(bound_s: float) -> Check:
+    """A task whose execution was killed is closed, or given to redelivery, within the bound; or runs elsewhere.
+
+    The bound counts from the death, or from when a sweeper lives and the last fault that blinds it is healed.
+    Violations: `false-alive` (still open at the end), `late`.
+    """
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("dead-tasks-closed")
+        runs = executions(history)
+        for execution in runs:
+            if not execution.dead:
+                continue
+            assert execution.killed_at is not None
+            since = sweeper_since(history, execution.killed_at)
+            if since is None:
+                inquiry.lacking("a living sweeper")
+                continue
+            since = max([since, *(entry.at for entry in history.faults("heal") if entry.at < _last(history))])
+            elsewhere = [other for other in runs if other.task == execution.task and other.start.at > execution.killed_at]
+            moved = [
+                seen
+                for seen in history.observations("record", execution.task)
+                if seen.at >= execution.killed_at and _let_go(seen)
+            ]
+            if elsewhere or (moved and moved[0].at <= since + bound_s):
+                inquiry.seen()
+            elif moved:
+                late = f"{execution.task} was closed {moved[0].at - since:.2f} s after it could be, bound {bound_s:g} s"
+                inquiry.broken("late", late, execution.start, moved[0])
+            else:
+                last = history.observations("record", execution.task)[-1:]
+                status = last[0].value.get("status") if last else "nothing"
+                message = f"{execution.task} died with its process on {execution.node}, and its record still says {status}"
+                inquiry.broken("false-alive", message, execution.start, *last)
+        return inquiry.finding(f"every dead task was closed within {bound_s:g} s")
+
+    return Check("dead-tasks-closed", examine)
+
+
+def untouched_until(task: str, age_s: float) -> Check:
+    """The record stays as it is until it is `age_s` old, on the database's clock. Violation: `too-young`."""
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("untouched-until")
+        seen = history.observations("record", task)
+        for entry in seen:
+            if entry.value.get("status") not in CLOSED:
+                continue
+            started, completed = entry.value.get("started_at"), entry.value.get("completed_at")
+            if started is None or completed is None:
+                inquiry.lacking("the times of the record")
+                break
+            age = (datetime.fromisoformat(completed) - datetime.fromisoformat(started)).total_seconds()
+            if age < age_s:
+                inquiry.broken("too-young", f"{task} was closed at an age of {age:.2f} s, the minimum is {age_s:g} s", entry)
+            else:
+                inquiry.seen()
+            break
+        else:
+            inquiry.lacking("an end of the record")
+        return inquiry.finding(f"nothing happened before the age of {age_s:g} s")
+
+    return Check("untouched-until", examine)
+
+
+def sweep_says(expected: dict[str, tuple[str, str]]) -> Check:
+    """The last sweep command tells for each task (by id) its liveness and, in words, why.
+
+    `expected` maps task ids to (liveness, a part of the explanation). Violations: `wrong-liveness`, `unexplained`.
+    """
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("sweep-says")
+        sweeps = [entry for entry in history.select(Kind.OPERATION, "sweep") if entry.type != "invoke"]
+        report = sweeps[-1].value.get("report") if sweeps else None
+        if not report:
+            inquiry.lacking("a report of the sweep")
+            return inquiry.finding("")
+        findings = {finding["task_id"]: finding for finding in report["findings"]}
+        for task, (liveness, part) in expected.items():
+            finding = findings.get(task)
+            if finding is None:
+                inquiry.broken("unexplained", f"the sweep says nothing about {task}", sweeps[-1])
+            elif finding["liveness"] != liveness:
+                message = f"the sweep calls the worker of {task} {finding['liveness']} ({finding['why']}); it is {liveness}"
+                inquiry.broken("wrong-liveness", message, sweeps[-1])
+            elif part not in finding["why"]:
+                message = f"the sweep explains {task} by {finding['why']!r}, which does not say {part!r}"
+                inquiry.broken("unexplained", message, sweeps[-1])
+            else:
+                inquiry.seen()
+        return inquiry.finding("the sweep told what it knew, and why")
+
+    return Check("sweep-says", examine)
+
+
+def heartbeat_moves(task: str, interval_s: float, lease_s: float) -> Check:
+    """While the task executes, its heartbeat moves about every `interval_s` and never falls a lease behind.
+
+    Violations: `starved` (a gap of a lease or more), `no-heartbeat`.
+    """
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("heartbeat-moves")
+        beats: dict[str, Entry] = {}
+        for entry in history.observations("record", task):
+            if entry.value.get("status") == "STARTED" and "last_heartbeat" in entry.value:
+                beats.setdefault(entry.value["last_heartbeat"], entry)
+        marks = history.truth("mark", task)
+        ends = [entry.at for entry in history.truth("end", task)] or [_last(history)]
+        if not marks:
+            inquiry.lacking("the mark that the task holds at")
+            return inquiry.finding("")
+        span = ends[0] - marks[0].at
+        if span < 2 * lease_s:
+            inquiry.lacking(f"an execution of two leases (it was held {span:.1f} s)")
+        if not beats:
+            inquiry.broken("no-heartbeat", f"{task} ran for {span:.1f} s without a heartbeat", marks[0])
+            return inquiry.finding("")
+        moments = [datetime.fromisoformat(moment) for moment in sorted(beats, key=datetime.fromisoformat)]
+        gaps = [(after - before).total_seconds() for before, after in zip(moments, moments[1:], strict=False)]
+        final = ends[0] - max(entry.at for entry in beats.values())
+        worst = max([*gaps, final])
+        if worst >= lease_s:
+            inquiry.broken("starved", f"{task} lived, and its heartbeat stood still for {worst:.2f} s", *list(beats.values())[-1:])
+        elif len(moments) < span / interval_s / 2:
+            message = f"{len(moments)} heartbeats in {span:.1f} s, one every {interval_s:g} s was configured"
+            inquiry.broken("starved", message, *list(beats.values())[-1:])
+        else:
+            inquiry.seen(len(moments))
+        return inquiry.finding(f"{len(moments)} heartbeats in {span:.1f} s, the longest gap {worst:.2f} s")
+
+    return Check("heartbeat-moves", examine)
+
+
+def gil_was_held(task: str, at_least_s: float) -> Check:
+    """The task's own thread stood still for so long: proof that the interpreter was starved. Never a violation."""
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("gil-was-held")
+        ticks = [entry.at for entry in history.truth("tick", task)]
+        released = [entry.at for entry in history.truth("gil released", task)]
+        if not released:
+            inquiry.lacking("the release of the GIL")
+            return inquiry.finding("")
+        before = max([moment for moment in ticks if moment < released[0]], default=released[0])
+        if released[0] - before < at_least_s:
+            inquiry.lacking(f"a GIL held for {at_least_s:g} s (it was held {released[0] - before:.2f} s)")
+        inquiry.seen()
+        return inquiry.finding(f"the GIL was held for {released[0] - before:.1f} s")
+
+    return Check("gil-was-held", examine)
+
+
+def cleanup_guarded(task: str, names: str) -> Check:
+    """A sweep command without the broker's proof refuses, changes nothing, and names the way on.
+
+    Violations: `unguarded` (it succeeded, or changed the record), `unhelpful`.
+    """
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("cleanup-guarded")
+        runs = [entry for entry in history.select(Kind.OPERATION, "sweep") if entry.type != "invoke"]
+        blind = [entry for entry in runs if (entry.value.get("report") or {}).get("broker_works") is not True]
+        for entry in blind:
+            flags = entry.value["flags"]
+            if "--force" in flags:
+                continue
+            if entry.type == "ok":
+                inquiry.broken("unguarded", "the command succeeded without any proof that the broker works", entry)
+            elif names not in entry.value["errors"]:
+                inquiry.broken("unhelpful", f"the refusal does not name {names}: {entry.value['errors'][-300:]}", entry)
+            else:
+                inquiry.seen()
+            after = [seen for seen in history.observations("record", task) if seen.at >= entry.at]
+            forced = [other.at for other in runs if "--force" in other.value["flags"]]
+            for seen in after:
+                if seen.value.get("status") in CLOSED and not any(moment < seen.at for moment in forced):
+                    inquiry.broken("unguarded", "the refused command changed the record all the same", entry, seen)
+        if not blind:
+            inquiry.lacking("a command run without the broker")
+        return inquiry.finding("the command refused, changed nothing and named the way on")
+
+    return Check("cleanup-guarded", examine)
+
+
+def unchanged_between(task: str, begin: str, end: str, kind: str) -> Check:
+    """Between two notes of the scenario the record kept its status. The violation's kind is given."""
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("unchanged-between")
+        begins, ends = history.observations(begin), history.observations(end)
+        if not begins or not ends:
+            inquiry.lacking(f"the notes {begin!r} and {end!r}")
+            return inquiry.finding("")
+        seen = [entry for entry in history.observations("record", task) if entry.at < ends[0].at]
+        before = [entry for entry in seen if entry.at <= begins[0].at][-1:]
+        for entry in seen:
+            if entry.at > begins[0].at and before and entry.value.get("status") != before[0].value.get("status"):
+                message = f"{task} went from {before[0].value.get('status')} to {entry.value.get('status')}"
+                inquiry.broken(kind, message, before[0], entry)
+        if before:
+            inquiry.seen()
+        return inquiry.finding("the record did not change")
+
+    return Check("unchanged-between", examine)
+
+
+def _let_go(seen: Entry) -> bool:
+    return seen.value.get("status") in CLOSED or seen.value.get("status") == "RETRY"
+
+
+def _last(history: History) -> float:
+    entries = list(history)
+    return entries[-1].at if entries else 0.0

@@ -1,0 +1,551 @@
+"""What a scenario holds: servers, workers and clients of the subject, the history, and the faults in force.
+
+A scenario starts workers, publishes, arranges its race by marks and faults, looks at records, and ends with
+`judge`. It never sleeps: each wait is for something that comes, with a deadline that follows from the timing.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pickle
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+
+from harness._errors import NeverCame, SetupBroken
+from harness._faults import Fault
+from harness._history import Entry, History, Kind
+from harness._journal import Journal
+from harness._processes import OwnedProcess, await_until
+from harness._proxy import Proxy
+from harness._scratch import LABEL
+from harness._servers import HOST, Servers
+from harness._subject import Place, Subject
+from harness._timing import STARTUP_S, Timing
+from harness._verdict import Check, Judgement, Verdict, certify
+from harness._view import Record
+
+T = TypeVar("T")
+
+_HERE = Path(__file__).parent
+
+
+class PromiseBroken(AssertionError):
+    """The scenario's verdict is fail."""
+
+
+class PromiseUnknown(AssertionError):
+    """The scenario came to no verdict."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A published task, by which a scenario holds and releases it."""
+
+    id: str
+    name: str
+    cluster: Cluster = field(repr=False)
+
+    def await_mark(self, mark: str, count: int = 1) -> Entry:
+        """Wait until an execution, or the `count`-th, is held at the mark. Raises NeverCame."""
+        return self.cluster.await_truth("mark", task=self.id, count=count, mark=mark)
+
+    def await_end(self, count: int = 1) -> Entry:
+        """Wait until an execution has returned or raised. Raises NeverCame."""
+        return self.cluster.await_truth("end", task=self.id, count=count)
+
+    def release(self, mark: str) -> None:
+        """Let it pass."""
+        self.cluster.journal.release(self.id, mark)
+
+    def release_gil(self, mark: str) -> None:
+        """Let a task that holds the GIL pass."""
+        self.cluster.journal.release_gil(self.id, mark)
+
+
+@dataclass
+class Links:
+    """The proxies of one process."""
+
+    postgres: Proxy
+    redis: Proxy
+
+
+@dataclass
+class Worker:
+    """A worker of the subject."""
+
+    node: str
+    process: OwnedProcess
+    links: Links | None = None
+
+    @property
+    def postgres(self) -> Proxy:
+        """Its link to Postgres; only a worker started `behind_proxy` has one."""
+        assert self.links is not None, "start this worker behind_proxy=True"
+        return self.links.postgres
+
+    @property
+    def redis(self) -> Proxy:
+        """Its link to Redis; only a worker started `behind_proxy` has one."""
+        assert self.links is not None, "start this worker behind_proxy=True"
+        return self.links.redis
+
+
+class Client:
+    """A process of the application that publishes and asks."""
+
+    def __init__(self, process: OwnedProcess, links: Links | None) -> None:
+        self.process = process
+        self.links = links
+        self._ready = False
+
+    def ask(self, what: str, within_s: float = STARTUP_S, **values: Any) -> Any:
+        """Have one action done. Raises ClientFailed with the application's own error, NeverCame without answer."""
+        if not self._ready:
+            self._answer(STARTUP_S)
+            self._ready = True
+        into, _ = self.process.streams
+        into.write(json.dumps({"do": what, **values}).encode() + b"\n")
+        into.flush()
+        return self._answer(within_s)
+
+    def _answer(self, within_s: float) -> Any:
+        _, out = self.process.streams
+        os.set_blocking(out.fileno(), False)
+        line = b""
+
+        def look() -> bytes | None:
+            nonlocal line
+            line += out.readline() or b""
+            return line if line.endswith(b"\n") else None
+
+        def gone() -> str | None:
+            if self.process.running:
+                return None
+            return f"the client ended with exit code {self.process.exit_code}\n{self.process.tail()}"
+
+        answer = json.loads(await_until("the client's answer", look, within_s, gone))
+        if "fail" in answer:
+            raise ClientFailed(answer["fail"], answer["error"])
+        return answer["ok"]
+
+
+class ClientFailed(Exception):
+    """The application refused what a client asked; `kind` is the name of its error."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class CommandRun:
+    """What a command of the subject's command line did."""
+
+    exit_code: int
+    output: str
+    errors: str
+
+    def json(self) -> Any:
+        """Its standard output as JSON; None where it is none."""
+        try:
+            return json.loads(self.output)
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """All that a cluster is given by its runtime."""
+
+    subject: Subject
+    servers: Servers
+    database: str
+    database_url: str
+    redis_database: int
+    directory: Path
+    scratch: Path
+    tag: str
+    timing: Timing
+    defect: Path | None = None
+
+
+class Cluster:
+    """One scenario's world."""
+
+    def __init__(self, assignment: Assignment) -> None:
+        self._assignment = assignment
+        self.subject = assignment.subject
+        self.servers = assignment.servers
+        self.timing = assignment.timing
+        self.database_url = assignment.database_url
+        self.redis_database = assignment.redis_database
+        self.directory = assignment.directory
+        self.history = History(self.directory / "history.jsonl")
+        self.journal = Journal(self.directory, self.history)
+        self.judgement: Judgement | None = None
+        self.processes: list[OwnedProcess] = []
+        self._faults: list[Fault] = []
+        self._undo = ExitStack()
+        self._clients: dict[str, Client] = {}
+        self._seen: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self.view = self.subject.open_view(self._place(None, self.timing))
+        self._undo.callback(self.view.close)
+
+    # -- processes ---------------------------------------------------------------------------------------------
+
+    def worker(
+        self,
+        name: str,
+        *,
+        pool: str = "prefork",
+        concurrency: int = 1,
+        queues: Sequence[str] = (),
+        behind_proxy: bool = False,
+        environment: Mapping[str, str] | None = None,
+        timing: Timing | None = None,
+        wait: bool = True,
+    ) -> Worker:
+        """Start a worker; it consumes the queue of its own name unless `queues` says otherwise.
+
+        `name` becomes a node name of this scenario's own, unless it has an @ already. Raises SetupBroken when it
+        does not come up.
+        """
+        node = name if "@" in name else f"{name}@{self._assignment.tag}"
+        links = self._links(node) if behind_proxy else None
+        argv = [sys.executable, "-m", "celery", "-A", self.subject.app, "worker", "-I", "celery_conformance_probe"]
+        argv += ["-n", node, "--pool", pool, "-c", str(concurrency), "-Q", ",".join(queues or [name]), "-l", "INFO"]
+        argv += ["--without-mingle", "--without-gossip"]
+        extra = {"CELERY_CONFORMANCE_NODE": node, **(environment or {})}
+        process = self._start(f"worker-{name}", argv, links, extra, timing)
+        worker = Worker(node, process, links)
+        self.history.append(Kind.OPERATION, "invoke", "start worker", process=node, value={"pool": pool})
+        if wait:
+            self.await_worker(worker)
+        return worker
+
+    def await_worker(self, worker: Worker) -> None:
+        """Wait until it says that it is ready."""
+        pid = worker.process.pid
+
+        def look() -> Entry | None:
+            self.journal.catch_up()
+            return next((entry for entry in self.history.truth("worker ready") if entry.value["pid"] == pid), None)
+
+        try:
+            await_until(f"worker {worker.node}", look, STARTUP_S, lambda: self._ended(worker.process))
+        except NeverCame as error:
+            raise SetupBroken(f"{error}\nlast lines of {worker.process.log}:\n{worker.process.tail()}") from error
+        self.history.append(Kind.OPERATION, "ok", "start worker", process=worker.node, value={"pid": pid})
+
+    def client(
+        self, name: str = "client", *, behind_proxy: bool = False, environment: Mapping[str, str] | None = None
+    ) -> Client:
+        """A client process by its name, started when it is first asked for."""
+        if name not in self._clients:
+            links = self._links(name) if behind_proxy else None
+            script = _HERE / "workload" / "celery_conformance_client.py"
+            argv = [sys.executable, str(script), self.subject.app]
+            self._clients[name] = Client(self._start(name, argv, links, environment or {}, None, pipe=True), links)
+        return self._clients[name]
+
+    def run_command(self, name: str, *flags: str, link: Proxy | None = None, **words: str) -> CommandRun:
+        """Run a command of the subject's command line, reaching Redis through `link` where one is given."""
+        place = self._place(None, self.timing)
+        if link is not None:
+            place = Place(place.postgres_url, f"redis://{HOST}:{link.port}/{self.redis_database}", self.timing)
+        argv = self.subject.command(name, place, **words)
+        assert argv is not None, f"{self.subject.name} has no command {name}"
+        self.history.append(Kind.OPERATION, "invoke", name, process="cli", value={"flags": flags})
+        run = subprocess.run(
+            [*argv, *flags],
+            env=self._environment(place, {}),
+            cwd=Path.cwd(),
+            capture_output=True,
+            text=True,
+            timeout=STARTUP_S + self.timing.patience_s,
+            check=False,
+        )
+        done = CommandRun(run.returncode, run.stdout, run.stderr)
+        value = {"flags": flags, "exit_code": done.exit_code, "report": done.json(), "errors": done.errors[-2000:]}
+        self.history.append(Kind.OPERATION, "fail" if done.exit_code else "ok", name, process="cli", value=value)
+        return done
+
+    def proxy_to_redis(self, name: str) -> Proxy:
+        """A link to Redis for something that is neither worker nor client."""
+        proxy = Proxy(name, self.servers.redis.port)
+        self._undo.callback(proxy.close)
+        return proxy
+
+    # -- work --------------------------------------------------------------------------------------------------
+
+    def publish(
+        self, task: str, *args: Any, queue: str, client: Client | None = None, options: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> Task:
+        """Publish a task of the workload. Raises ClientFailed when the application refuses."""
+        handle = Task(str(uuid.uuid4()), task, self)
+        self.publish_as(handle, args, kwargs, queue=queue, client=client, options=options)
+        return handle
+
+    def publish_as(
+        self,
+        task: Task,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        *,
+        queue: str,
+        client: Client | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> float:
+        """Publish under the handle's id; returns the seconds that the application's call took."""
+        packed = base64.b64encode(pickle.dumps((tuple(args), dict(kwargs)))).decode()
+        self.history.append(Kind.OPERATION, "invoke", "publish", process="client", task=task.id, value={"task": task.name})
+        try:
+            took: float = (client or self.client()).ask(
+                "publish", task=task.name, task_id=task.id, arguments=packed, options={"queue": queue, **(options or {})}
+            )
+        except ClientFailed as error:
+            self.history.append(Kind.OPERATION, "fail", "publish", task=task.id, value={"error": str(error)})
+            raise
+        self.history.append(Kind.OPERATION, "ok", "publish", process="client", task=task.id, value={"seconds": took})
+        return took
+
+    def run_eagerly(self, task: str, *args: Any, **kwargs: Any) -> Task:
+        """Run a task in the client's own process."""
+        handle = Task(str(uuid.uuid4()), task, self)
+        packed = base64.b64encode(pickle.dumps((args, kwargs))).decode()
+        self.history.append(Kind.OPERATION, "invoke", "eager", process="client", task=handle.id)
+        value = self.client().ask("eager", task=task, task_id=handle.id, arguments=packed)
+        self.history.append(Kind.OPERATION, "ok", "eager", process="client", task=handle.id, value={"returned": value})
+        return handle
+
+    def result(self, task: Task) -> Mapping[str, Any]:
+        """Wait for the task's result as the application's callers do, and note it."""
+        timeout = self.timing.patience_s
+        try:
+            found: dict[str, Any] = self.client().ask("result", task_id=task.id, timeout=timeout, within_s=timeout + 10)
+        except ClientFailed as error:
+            found = {"state": None, "value": None, "error": str(error)}
+        self.history.append(Kind.OBSERVATION, "info", "result", process="client", task=task.id, value=found)
+        return found
+
+    def note(self, f: str, *, task: Task | None = None, **value: Any) -> Entry:
+        """Write down something else that was seen, for a check to judge."""
+        return self.history.append(Kind.OBSERVATION, "info", f, task=task.id if task else None, value=value)
+
+    # -- looking -----------------------------------------------------------------------------------------------
+
+    def record(self, task: Task) -> Record | None:
+        """The record as it stands; the history keeps it when it changed."""
+        record = self.view.record(task.id)
+        value = record.as_value() if record else {}
+        if self._seen.get(("record", task.id)) != value:
+            self._seen["record", task.id] = value
+            self.history.append(Kind.OBSERVATION, "info", "record", process=self.subject.name, task=task.id, value=value)
+        return record
+
+    def audit(self, task: Task) -> list[dict[str, Any]]:
+        """The audit trail as it stands; the history keeps it."""
+        trail = self.view.audit(task.id)
+        self.history.append(Kind.OBSERVATION, "info", "audit", process=self.subject.name, task=task.id, value={"trail": trail})
+        return trail
+
+    def await_record(
+        self, task: Task, wanted: Collection[str] | Callable[[Record], bool], within_s: float | None = None
+    ) -> Record | None:
+        """Look at the record until it has a wanted status; gives the last one seen, which may be another.
+
+        Not coming in time is not the scenario's failure but the checks' to judge.
+        """
+        accept = wanted if callable(wanted) else lambda record: record.status in wanted
+        deadline = time.monotonic() + (self.timing.patience_s if within_s is None else within_s)
+        while True:
+            record = self.record(task)
+            if (record is not None and accept(record)) or time.monotonic() > deadline:
+                return record
+            time.sleep(0.01)  # the pace of looking, bounded by the deadline above
+
+    def watch(self, tasks: Sequence[Task], for_s: float) -> None:
+        """Look at the records for a stretch in which nothing may happen to them."""
+        deadline = time.monotonic() + for_s
+        while time.monotonic() < deadline:
+            for task in tasks:
+                self.record(task)
+            time.sleep(0.02)  # the pace of looking, bounded by the deadline above
+
+    def await_truth(self, f: str, *, task: str | None = None, count: int = 1, **value: Any) -> Entry:
+        """Wait for an entry of the journal. Raises NeverCame."""
+
+        def look() -> Entry | None:
+            self.journal.catch_up()
+            found = [
+                entry
+                for entry in self.history.truth(f, task)
+                if all(entry.value.get(name) == wanted for name, wanted in value.items())
+            ]
+            return found[count - 1] if len(found) >= count else None
+
+        said = ", ".join(f"{name}={wanted}" for name, wanted in value.items())
+        return await_until(f"`{f}` {said} of task {task}", look, self.timing.patience_s)
+
+    def await_seen(self, what: str, look: Callable[[], T | None], within_s: float | None = None) -> T:
+        """Wait for anything else. Raises NeverCame."""
+        return await_until(what, look, self.timing.patience_s if within_s is None else within_s)
+
+    def query(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Ask the scenario's database, past the subject."""
+        with psycopg.connect(self.database_url, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode(), parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    # -- faults ------------------------------------------------------------------------------------------------
+
+    def inject(self, fault: Fault, *, await_landing: bool = True) -> Fault:
+        """Make the fault happen, and wait for the evidence unless it can only come later."""
+        number = len(self._faults)
+        self._faults.append(fault)
+        value = {"number": number, "target": fault.target}
+        self.history.append(Kind.FAULT, "inject", fault.name, value=value)
+        fault.inject()
+        if await_landing:
+            self.await_landing(fault)
+        return fault
+
+    def await_landing(self, fault: Fault) -> None:
+        """Wait until it is seen to have hit; if that never comes, no verdict will be given."""
+        number = self._faults.index(fault)
+        if any(entry.value["number"] == number for entry in self.history.faults("landed")):
+            return
+        try:
+            evidence = await_until(f"the landing of `{fault.name}`", fault.landed, self.timing.patience_s)
+        except NeverCame:
+            return
+        value = {"number": number, "target": fault.target, "evidence": dict(evidence)}
+        self.history.append(Kind.FAULT, "landed", fault.name, value=value)
+
+    def heal(self, fault: Fault) -> None:
+        """End the fault; what it did is asked for once more first."""
+        if fault.healed:
+            return
+        evidence = fault.landed()
+        number = self._faults.index(fault)
+        known = any(entry.value["number"] == number for entry in self.history.faults("landed"))
+        if evidence is not None and not known:
+            value = {"number": number, "target": fault.target, "evidence": dict(evidence)}
+            self.history.append(Kind.FAULT, "landed", fault.name, value=value)
+        fault.healed = True
+        fault.heal()
+        self.history.append(Kind.FAULT, "heal", fault.name, value={"number": number, "target": fault.target})
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    def judge(self, *checks: Check) -> None:
+        """The scenario's last line: raises PromiseBroken or PromiseUnknown unless a pass is certified."""
+        self.journal.catch_up()
+        for fault in self._faults:
+            number = self._faults.index(fault)
+            evidence = fault.landed()
+            if evidence and not any(entry.value["number"] == number for entry in self.history.faults("landed")):
+                value = {"number": number, "target": fault.target, "evidence": dict(evidence)}
+                self.history.append(Kind.FAULT, "landed", fault.name, value=value)
+        self.judgement = certify(self.history, checks)
+        if self.judgement.verdict is Verdict.FAIL:
+            raise PromiseBroken(self.judgement.reason)
+        if self.judgement.verdict is not Verdict.PASS:
+            raise PromiseUnknown(self.judgement.reason)
+
+    @property
+    def defect_was_loaded(self) -> bool:
+        """Whether any process of this scenario witnessed that the defect's patch is in it."""
+        return any((self.directory / "defect").iterdir())
+
+    def close(self) -> None:
+        """Heal every fault and end every process, whatever has happened."""
+        for fault in reversed(self._faults):
+            try:
+                self.heal(fault)
+            except Exception as error:  # noqa: BLE001 - the target may be dead already; the rest must be undone too
+                self.history.append(Kind.FAULT, "heal", fault.name, value={"error": repr(error), "target": fault.target})
+        for process in self.processes:
+            process.destroy()
+        self._undo.close()
+
+    # -- how processes are made --------------------------------------------------------------------------------
+
+    def _links(self, name: str) -> Links:
+        links = Links(
+            Proxy(f"{name} to Postgres", self.servers.postgres.port), Proxy(f"{name} to Redis", self.servers.redis.port)
+        )
+        self._undo.callback(links.postgres.close)
+        self._undo.callback(links.redis.close)
+        return links
+
+    def _place(self, links: Links | None, timing: Timing) -> Place:
+        postgres = links.postgres.port if links else self.servers.postgres.port
+        redis = links.redis.port if links else self.servers.redis.port
+        return Place(
+            f"postgresql://postgres@{HOST}:{postgres}/{self._assignment.database}",
+            f"redis://{HOST}:{redis}/{self.redis_database}",
+            timing,
+        )
+
+    def _environment(self, place: Place, extra: Mapping[str, str]) -> dict[str, str]:
+        return subject_environment(
+            self.subject, place, self._assignment.scratch, self.directory, self._assignment.defect, extra
+        )
+
+    def _start(
+        self,
+        name: str,
+        argv: Sequence[str],
+        links: Links | None,
+        extra: Mapping[str, str],
+        timing: Timing | None,
+        *,
+        pipe: bool = False,
+    ) -> OwnedProcess:
+        count = sum(process.name.split("#")[0] == name for process in self.processes)
+        label = f"{name}#{count + 1}" if count else name
+        environment = self._environment(self._place(links, timing or self.timing), extra)
+        process = OwnedProcess(label, argv, environment, Path.cwd(), self.directory / f"{label}.log", pipe=pipe)
+        self.processes.append(process)
+        process.start()
+        return process
+
+    def _ended(self, process: OwnedProcess) -> str | None:
+        return None if process.running else f"it ended with exit code {process.exit_code}"
+
+
+def subject_environment(
+    subject: Subject, place: Place, scratch: Path, directory: Path, defect: Path | None, extra: Mapping[str, str]
+) -> dict[str, str]:
+    """The environment of a process of the subject: the caller's, less what could leak in, plus what it needs."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("CELERY_", "PYTEST_", "COV_"))
+    }
+    paths = [str(_HERE / "workload"), str(Path.cwd())]
+    loaded = {}
+    if defect is not None:
+        paths.insert(0, str(_HERE / "defect_loader"))
+        loaded["CELERY_CONFORMANCE_DEFECT"] = str(defect)
+    return {
+        **inherited,
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONUNBUFFERED": "1",
+        "CELERY_CONFORMANCE_DIRECTORY": str(directory),
+        LABEL: str(scratch),
+        **loaded,
+        **subject.environment(place),
+        **extra,
+    }

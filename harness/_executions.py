@@ -1,0 +1,71 @@
+"""What really ran, reconstructed from the truth journal and from the faults that landed. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness._history import Entry, History
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One execution of one task; `end` is None while it runs, and for ever once `killed_at` is set."""
+
+    task: str
+    id: str
+    pid: int
+    node: str
+    start: Entry
+    end: Entry | None
+    killed_at: float | None
+
+    @property
+    def dead(self) -> bool:
+        """It was killed before it could end."""
+        return self.end is None and self.killed_at is not None
+
+    @property
+    def returned(self) -> bool:
+        """It ran to its return."""
+        return self.end is not None and bool(self.end.value.get("returned"))
+
+    def lives_at(self, moment: float) -> bool:
+        """Whether it was executing at a moment of the monotonic clock."""
+        over = self.end.at if self.end else self.killed_at
+        return self.start.at <= moment and (over is None or moment < over)
+
+
+def killed_pids(history: History) -> dict[int, float]:
+    """Process ids that a fault is proved to have killed, with the moment of its injection."""
+    injected = {entry.value["number"]: entry.at for entry in history.faults("inject")}
+    return {
+        pid: injected[entry.value["number"]]
+        for entry in history.faults("landed")
+        for pid in entry.value.get("evidence", {}).get("killed", [])
+    }
+
+
+def executions(history: History, task: str | None = None) -> list[Execution]:
+    """Every execution, in the order of their starts."""
+    killed = killed_pids(history)
+    ends = {entry.value["execution"]: entry for entry in history.truth("end")}
+    found = []
+    for start in history.truth("start", task):
+        assert start.task is not None
+        identity, pid = start.value["execution"], start.value["pid"]
+        end, killed_at = ends.get(identity), killed.get(pid)
+        if killed_at is not None and killed_at < start.at:
+            killed_at = None  # another process of the same number, later
+        found.append(Execution(start.task, identity, pid, start.process, start, end, killed_at))
+    return sorted(found, key=lambda execution: execution.start.at)
+
+
+def sweeper_since(history: History, moment: float) -> float | None:
+    """From when on, at or after `moment`, a worker that is not killed lived to sweep; None where none did."""
+    killed = killed_pids(history)
+    ready = [
+        entry.at
+        for entry in history.truth("worker ready")
+        if entry.value["pid"] not in killed or killed[entry.value["pid"]] < entry.at
+    ]
+    return max(moment, min(ready)) if ready else None

@@ -1,0 +1,265 @@
+"""The faults: each injects, heals, and says by which evidence it really hit.
+
+A fault that did not land makes every verdict of its scenario unknown.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+import psycopg
+import redis
+from psycopg import sql
+
+from harness._processes import OwnedProcess
+from harness._proxy import Mode, Proxy
+from harness._servers import PostgresServer, RedisServer
+
+Evidence = Mapping[str, Any]
+
+
+@dataclass
+class Fault:
+    """`landed` gives the evidence, or None while there is none; it may be asked again and again."""
+
+    name: str
+    target: str
+    inject: Callable[[], None]
+    landed: Callable[[], Evidence | None]
+    heal: Callable[[], None] = lambda: None
+    healed: bool = field(default=False, init=False)
+
+
+def kill(process: OwnedProcess, *, whole: bool = True, pid: int | None = None) -> Fault:
+    """SIGKILL for the whole session, for the main process alone, or for one child."""
+    doomed: list[tuple[int, float]] = []
+
+    def inject() -> None:
+        members = process.members() if whole else [psutil.Process(pid or process.pid)]
+        for member in members:
+            doomed.append((member.pid, member.create_time()))
+        for member in members:
+            member.kill()
+
+    def landed() -> Evidence | None:
+        alive = [number for number, created in doomed if _lives(number, created)]
+        return {"killed": [number for number, _ in doomed]} if doomed and not alive else None
+
+    return Fault("kill", process.name, inject, landed)
+
+
+def freeze(process: OwnedProcess, *, whole: bool = True) -> Fault:
+    """SIGSTOP until healed, for the whole session or the main process alone."""
+    frozen: list[int] = []
+
+    def inject() -> None:
+        members = process.members() if whole else [psutil.Process(process.pid)]
+        frozen.extend(member.pid for member in members)
+        for member in members:
+            member.suspend()
+
+    def landed() -> Evidence | None:
+        stopped = [number for number in frozen if psutil.pid_exists(number) and _is_stopped(number)]
+        return {"stopped": stopped} if stopped and len(stopped) == len(frozen) else None
+
+    def heal() -> None:
+        process.send(signal.SIGCONT, group=True)
+
+    return Fault("freeze", process.name, inject, _once(landed), heal)
+
+
+def sever(link: Proxy, mode: Mode, *, delay_s: float = 0.0) -> Fault:
+    """Put a proxy into another mode until healed; what it did to whom is the evidence."""
+
+    def landed() -> Evidence | None:
+        tally = link.tally
+        counted = {name: count for name, count in vars(tally).items() if count}
+        hit = {
+            Mode.DELAY: tally.bytes_delayed,
+            Mode.HOLD: tally.bytes_held,
+            Mode.SWALLOW: tally.bytes_swallowed,
+            Mode.CUT: tally.cuts,
+            Mode.REFUSE: not link.accepts,
+            Mode.RESET: not link.accepts,
+        }[mode]
+        return {"mode": mode, **counted} if hit else None
+
+    def inject() -> None:
+        link.set(mode, delay_s=delay_s)
+
+    return Fault(mode, link.name, inject, _once(landed), lambda: link.set(Mode.PASS))
+
+
+def hold_rows(url: str, query: sql.Composable, what: str) -> Fault:
+    """Lock what `query` selects from outside, until healed; landed when somebody waits for it."""
+    connection: list[psycopg.Connection[Any]] = []
+
+    def inject() -> None:
+        held = psycopg.connect(url, application_name="celery-conformance lock")
+        held.execute(query)
+        connection.append(held)
+
+    def landed() -> Evidence | None:
+        if not connection:
+            return None
+        blocker = connection[0].info.backend_pid
+        with psycopg.connect(url, autocommit=True) as look:
+            rows = look.execute(
+                "SELECT pid, application_name FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))", [blocker]
+            ).fetchall()
+        return {"waiting": [{"pid": pid, "application": name} for pid, name in rows]} if rows else None
+
+    def heal() -> None:
+        if connection:
+            with closing(connection.pop()) as held:
+                held.rollback()
+
+    return Fault("hold rows", what, inject, _once(landed), heal)
+
+
+def refuse_writes(url: str, table: str, condition: str, *, deferred: bool = False) -> Fault:
+    """Make the database refuse rows for which `condition` (SQL over NEW) holds, at once or at the commit.
+
+    A sequence counts the refusals: it is not rolled back with the transaction that was refused.
+    """
+    name = "conformance_refusal"
+
+    def inject() -> None:
+        kind = "CONSTRAINT TRIGGER" if deferred else "TRIGGER"
+        moment = "AFTER" if deferred else "BEFORE"
+        timing = "DEFERRABLE INITIALLY DEFERRED" if deferred else ""
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"CREATE SEQUENCE {name}")
+            connection.execute(
+                f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                f"PERFORM nextval('{name}'); RAISE EXCEPTION 'refused by the conformance harness'; END $$"
+            )
+            connection.execute(
+                f"CREATE {kind} {name} {moment} INSERT OR UPDATE ON {table} {timing} "
+                f"FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION {name}()".encode()
+            )
+
+    def landed() -> Evidence | None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            row = connection.execute(f"SELECT last_value, is_called FROM {name}").fetchone()
+        return {"refused": row[0]} if row and row[1] else None
+
+    def heal() -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"DROP FUNCTION IF EXISTS {name} CASCADE")
+            connection.execute(f"DROP SEQUENCE IF EXISTS {name}")
+
+    return Fault("refuse writes", f"{table} where {condition}", inject, _once(landed), heal)
+
+
+def terminate_connections(url: str, application_like: str) -> Fault:
+    """Terminate the database connections of matching applications, once."""
+    ended: list[int] = []
+
+    def inject() -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            rows = connection.execute(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+                "AND application_name LIKE %s AND pg_terminate_backend(pid)",
+                [application_like],
+            ).fetchall()
+        ended.extend(pid for (pid,) in rows)
+
+    return Fault("terminate connections", application_like, inject, lambda: {"terminated": list(ended)} if ended else None)
+
+
+def pause_clients(server: RedisServer, duration_s: float) -> Fault:
+    """CLIENT PAUSE: the server answers nobody for `duration_s`, or until healed."""
+    felt: list[float] = []
+
+    def inject() -> None:
+        with closing(server.client()) as client:
+            client.execute_command("CLIENT", "PAUSE", int(duration_s * 1000), "ALL")
+        threading.Thread(target=feel, daemon=True).start()
+
+    def feel() -> None:
+        began = time.monotonic()
+        probe = redis.Redis(port=server.port, socket_timeout=0.2, retry=None)
+        try:
+            probe.ping()
+        except redis.TimeoutError:
+            felt.append(time.monotonic() - began)
+        finally:
+            probe.close()
+
+    def heal() -> None:
+        with closing(server.client()) as client:
+            client.execute_command("CLIENT", "UNPAUSE")
+
+    return Fault("pause clients", server.name, inject, lambda: {"unanswered_s": felt[0]} if felt else None, heal)
+
+
+def expire_visibility(server: RedisServer, database: int) -> Fault:
+    """Let the visibility time-out of every unacknowledged message be over now, as if the time had passed."""
+    moved: list[int] = []
+
+    def inject() -> None:
+        with closing(server.client(database)) as client:
+            tags = client.zrange("unacked_index", 0, -1)
+            if tags:
+                client.zadd("unacked_index", dict.fromkeys(tags, 0.0))
+            moved.append(len(tags))
+
+    return Fault("expire visibility", server.name, inject, lambda: {"messages": moved[0]} if moved and moved[0] else None)
+
+
+def restart(server: PostgresServer | RedisServer, *, kill_it: bool = False) -> Fault:
+    """Stop a server, or kill it; healing starts it again on the same port and data."""
+    before: list[int] = []
+
+    def inject() -> None:
+        before.append(server.process.pid)
+        if kill_it:
+            server.process.destroy()
+        else:
+            server.stop()
+
+    def heal() -> None:
+        if not server.process.running:
+            server.start()
+
+    def landed() -> Evidence | None:
+        return {"stopped": before[0]} if before and not psutil.pid_exists(before[0]) else None
+
+    return Fault("restart", server.name, inject, _once(landed), heal)
+
+
+def _once(look: Callable[[], Evidence | None]) -> Callable[[], Evidence | None]:
+    """Evidence, once seen, stays seen: it may be gone after healing."""
+    seen: list[Evidence] = []
+
+    def landed() -> Evidence | None:
+        if not seen:
+            evidence = look()
+            if evidence is not None:
+                seen.append(evidence)
+        return seen[0] if seen else None
+
+    return landed
+
+
+def _lives(pid: int, created: float) -> bool:
+    try:
+        process = psutil.Process(pid)
+        return process.create_time() == created and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() in {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}
+    except psutil.NoSuchProcess:
+        return False

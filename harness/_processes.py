@@ -1,0 +1,169 @@
+"""Processes that the harness owns: started in a session of their own, signalled, awaited, their output kept."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import psutil
+
+from harness._errors import NeverCame
+
+if TYPE_CHECKING:
+    from typing import IO
+
+T = TypeVar("T")
+
+POLL_S = 0.01
+
+
+def await_until(
+    what: str, look: Callable[[], T | None], within_s: float, gone: Callable[[], str | None] | None = None) -> T:
+    """The first value other than None and False that `look` gives.
+
+    Raises NeverCame after `within_s` seconds, or at once when `gone` tells why it never will.
+    """
+    deadline = time.monotonic() + within_s
+    while True:
+        seen = look()
+        if seen is not None and seen is not False:
+            return seen
+        reason = gone() if gone else None
+        if reason is not None:
+            raise NeverCame(f"{what} never came: {reason}")
+        if time.monotonic() > deadline:
+            raise NeverCame(f"{what} did not come within {within_s:g} s")
+        time.sleep(POLL_S)  # the pace of looking, bounded by the deadline above
+
+
+@dataclass(frozen=True)
+class Account:
+    """The user that a process runs as, where it must not be root."""
+
+    uid: int
+    gid: int
+
+
+@dataclass
+class OwnedProcess:
+    """A child process with a session, a log file and a name of its own."""
+
+    name: str
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    directory: Path
+    log: Path
+    account: Account | None = None
+    pipe: bool = False
+    _popen: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def start(self) -> None:
+        """Start it, or start it again after its end; the log goes on in the same file."""
+        with self.log.open("ab") as log:
+            self._popen = subprocess.Popen(
+                list(self.argv),
+                env=dict(self.environment),
+                cwd=self.directory,
+                stdin=subprocess.PIPE if self.pipe else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if self.pipe else log,
+                stderr=log,
+                start_new_session=True,
+                user=self.account.uid if self.account else None,
+                group=self.account.gid if self.account else None,
+                extra_groups=[] if self.account else None,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id of its present life."""
+        assert self._popen is not None, f"{self.name} was not started"
+        return self._popen.pid
+
+    @property
+    def streams(self) -> tuple[IO[bytes], IO[bytes]]:
+        """Standard input and output of a process with `pipe`."""
+        assert self._popen is not None
+        assert self._popen.stdin is not None
+        assert self._popen.stdout is not None
+        return self._popen.stdin, self._popen.stdout
+
+    @property
+    def running(self) -> bool:
+        """Whether its main process exists."""
+        return self._popen is not None and self._popen.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._popen.poll() if self._popen else None
+
+    def members(self) -> list[psutil.Process]:
+        """Every process of its session that exists, zombies excepted."""
+        if self._popen is None:
+            return []
+        return [process for process in psutil.process_iter() if _in_session(process, self._popen.pid)]
+
+    def children(self) -> list[int]:
+        """The process ids of its direct children."""
+        try:
+            return sorted(child.pid for child in psutil.Process(self.pid).children())
+        except psutil.NoSuchProcess:
+            return []
+
+    def send(self, number: signal.Signals, *, group: bool = False) -> None:
+        """Signal the main process, or the whole session; one that is gone is no error."""
+        if self._popen is None:
+            return
+        if not group:
+            self._popen.send_signal(number)
+            return
+        for process in self.members():
+            _signal(process, number)
+
+    def wait(self, within_s: float) -> int:
+        """Wait for its end. Raises NeverCame."""
+        assert self._popen is not None
+        try:
+            return self._popen.wait(within_s)
+        except subprocess.TimeoutExpired as error:
+            raise NeverCame(f"the end of {self.name} did not come within {within_s:g} s") from error
+
+    def destroy(self) -> None:
+        """Kill the whole session, stopped members too, and reap. Safe on what is already dead."""
+        if self._popen is None:
+            return
+        self.send(signal.SIGKILL, group=True)
+        self._popen.kill()
+        self._popen.wait()
+        for stream in (self._popen.stdin, self._popen.stdout):
+            if stream is not None:
+                stream.close()
+
+    def tail(self, lines: int = 20) -> str:
+        """The last lines of its log."""
+        try:
+            with self.log.open("rb") as log:
+                log.seek(max(0, self.log.stat().st_size - 64 * 1024))
+                return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
+        except OSError:
+            return ""
+
+
+def _in_session(process: psutil.Process, session: int) -> bool:
+    try:
+        return os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, PermissionError, psutil.NoSuchProcess):
+        return False
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return

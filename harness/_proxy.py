@@ -1,0 +1,184 @@
+"""A TCP proxy between one process and one server, whose behaviour a scenario changes while bytes flow.
+
+Modes: `pass`; `delay` each chunk; `hold` bytes in both directions until healed; `refuse` new connections and
+drop the present ones; `reset` the same with RST; `swallow` what the server answers; `cut` in the middle of the
+server's next answer, once. It counts what it did to whom: that is the evidence that a fault landed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import threading
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from harness._servers import HOST
+
+_CHUNK = 64 * 1024
+
+
+class Mode(StrEnum):
+    """What happens to bytes and connections."""
+
+    PASS = "pass"
+    DELAY = "delay"
+    HOLD = "hold"
+    REFUSE = "refuse"
+    RESET = "reset"
+    SWALLOW = "swallow"
+    CUT = "cut"
+
+
+@dataclass
+class Tally:
+    """What the proxy did since its mode was last changed."""
+
+    connections: int = 0
+    connections_dropped: int = 0
+    bytes_passed: int = 0
+    bytes_delayed: int = 0
+    bytes_held: int = 0
+    bytes_swallowed: int = 0
+    cuts: int = 0
+
+
+class Proxy:
+    """One listening port in front of one server port, served by a thread with its own event loop."""
+
+    def __init__(self, name: str, target_port: int) -> None:
+        self.name = name
+        self.tally = Tally()
+        self._target_port = target_port
+        self._mode = Mode.PASS
+        self._delay_s = 0.0
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self._loop = asyncio.new_event_loop()
+        self._open = asyncio.Event()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy {name}", daemon=True)
+        self._thread.start()
+        self.port = 0
+        self._call(self._listen())
+
+    @property
+    def mode(self) -> Mode:
+        """The present mode."""
+        return self._mode
+
+    @property
+    def accepts(self) -> bool:
+        """Whether a client can connect just now, by trying."""
+        try:
+            socket.create_connection((HOST, self.port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    def set(self, mode: Mode, *, delay_s: float = 0.0) -> None:
+        """Change the mode; the tally starts again."""
+        self._call(self._change(mode, delay_s))
+
+    def close(self) -> None:
+        """Drop everything and stop."""
+        if not self._loop.is_running():
+            return
+        self._call(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
+
+    def _call(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._serve, HOST, self.port, reuse_address=True)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _change(self, mode: Mode, delay_s: float) -> None:
+        self._mode, self._delay_s, self.tally = mode, delay_s, Tally()
+        if mode is Mode.HOLD:
+            self._open.clear()
+        else:
+            self._open.set()
+        if mode in {Mode.REFUSE, Mode.RESET}:
+            await self._stop_listening()
+            self._drop_all(reset=mode is Mode.RESET)
+        elif self._server is None:
+            await self._listen()
+
+    async def _stop_listening(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _drop_all(self, *, reset: bool) -> None:
+        for writer in list(self._writers):
+            if reset:
+                linger = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort() if reset else writer.close()
+            self.tally.connections_dropped += 1
+
+    async def _close(self) -> None:
+        await self._stop_listening()
+        self._drop_all(reset=True)
+        self._open.set()
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.tally.connections += 1
+        try:
+            there_reader, there_writer = await asyncio.open_connection(HOST, self._target_port)
+        except OSError:
+            writer.transport.abort()
+            return
+        pair = {writer, there_writer}
+        self._writers |= pair
+        try:
+            await asyncio.gather(
+                self._pump(reader, there_writer, from_server=False), self._pump(there_reader, writer, from_server=True)
+            )
+        finally:
+            self._writers -= pair
+            for end in pair:
+                end.transport.abort()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, from_server: bool) -> None:
+        try:
+            while chunk := await reader.read(_CHUNK):
+                kept = await self._treat(chunk, from_server=from_server)
+                if kept:
+                    writer.write(kept)
+                    await writer.drain()
+                if self._mode is Mode.CUT and from_server:
+                    self._mode = Mode.PASS
+                    break
+        except (ConnectionError, OSError):
+            pass  # either end is gone: the pair is closed below, as a network would
+        finally:
+            writer.close()
+
+    async def _treat(self, chunk: bytes, *, from_server: bool) -> bytes:
+        match self._mode:
+            case Mode.DELAY:
+                self.tally.bytes_delayed += len(chunk)
+                await asyncio.sleep(self._delay_s)
+            case Mode.HOLD:
+                self.tally.bytes_held += len(chunk)
+                await self._open.wait()
+            case Mode.SWALLOW if from_server:
+                self.tally.bytes_swallowed += len(chunk)
+                return b""
+            case Mode.CUT if from_server:
+                self.tally.cuts += 1
+                return chunk[: len(chunk) // 2]
+            case _:
+                self.tally.bytes_passed += len(chunk)
+        return chunk

@@ -1,0 +1,76 @@
+"""A run: its id, its directory under `.conformance/`, and what it was started with."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from harness._errors import SetupBroken
+
+RUNS_KEPT = 20
+PACKAGES = ("celery", "kombu", "redis", "sqlalchemy", "psycopg", "pytest", "celery-conformance")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Made once, by the process that the user started; its helpers are handed the same."""
+
+    id: str
+    directory: Path
+    scratch_root: Path
+    subject: str
+    runtime: str
+    seed: int
+
+    def as_words(self) -> dict[str, str]:
+        """For a helper process."""
+        return {name: str(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_words(cls, words: dict[str, str]) -> Run:
+        """What a helper process was handed."""
+        return cls(
+            words["id"],
+            Path(words["directory"]),
+            Path(words["scratch_root"]),
+            words["subject"],
+            words["runtime"],
+            int(words["seed"]),
+        )
+
+
+def begin_run(home: Path, scratch_root: Path, subject: str, runtime: str, seed: int | None) -> Run:
+    """A fresh directory under `home`, to which `latest` points; the oldest runs beyond twenty are deleted."""
+    run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    directory = home / run_id
+    try:
+        directory.mkdir(parents=True)
+        fresh = home / f".latest-{run_id}"
+        fresh.symlink_to(run_id)
+        fresh.rename(home / "latest")  # atomic, so that runs side by side never meet
+    except OSError as error:
+        raise SetupBroken(f"run directory {directory}: {error.strerror}; start from a directory that can be written") from error
+    for old in sorted(path for path in home.iterdir() if path.is_dir() and not path.is_symlink())[:-RUNS_KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+    return Run(run_id, directory, scratch_root, subject, runtime, secrets.randbelow(2**31) if seed is None else seed)
+
+
+def package_versions() -> dict[str, str]:
+    """Of what matters to a verdict."""
+    return {"python": ".".join(map(str, sys.version_info[:3]))} | {name: version(name) for name in PACKAGES}
+
+
+def replay_command(node_id: str, run: Run, defect: str | None) -> str:
+    """One line to paste that runs a scenario again."""
+    path = node_id.partition("[")[0] if defect else node_id
+    python = Path(sys.executable)
+    shown = os.path.relpath(python) if python.is_relative_to(Path.cwd()) else str(python)
+    flags = [f"--subject={run.subject}", f"--runtime={run.runtime}", f"--harness-seed={run.seed}"]
+    flags += [f"--defect={defect}"] if defect else []
+    return " ".join([shown, "-m", "pytest", f"'{path}'", *flags])

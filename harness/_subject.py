@@ -1,0 +1,209 @@
+"""The system under test, chosen by a string.
+
+`reference` and `bare-celery` are TOML files of this package; `path/to/subject.toml` is one of the user's; and
+`package.module:Class` is a class that satisfies `Subject` by shape.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import redis
+
+from harness._errors import UsageError, unknown
+from harness._timing import Timing
+from harness._view import RegistryView, ResultBackendView, View
+
+CAPABILITIES = {
+    "record": "a task's status can be looked up by its id",
+    "publication": "a record exists from the moment of publishing",
+    "arguments": "arguments are stored with the record",
+    "worker": "the record names the worker",
+    "times": "the record tells when it was queued, started and completed",
+    "heartbeat": "the record tells when its execution last gave a sign of life",
+    "ends": "the record keeps its end",
+    "errors": "a failure keeps its type and message",
+    "sweep-command": "a command sweeps on demand and tells what it found",
+    "audit": "transitions leave a trail",
+    "registry-table": "records lie in a Postgres table",
+    "tracking-errors": "tracking can fail apart from the task, and says so in the log",
+    "eager": "eager executions are recorded",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one process of the subject finds its servers; the URLs may lead through a proxy."""
+
+    postgres_url: str
+    redis_url: str
+    timing: Timing
+
+    def words(self) -> dict[str, str]:
+        """The names that a TOML subject may use in braces."""
+        return {
+            "postgres_url": self.postgres_url,
+            "redis_url": self.redis_url,
+            "python": sys.executable,
+            **{name: str(value) for name, value in asdict(self.timing).items()},
+        }
+
+
+class Subject(Protocol):
+    """What the harness needs to know of a system under test."""
+
+    name: str
+    app: str
+    capabilities: frozenset[str]
+    lacks: Mapping[str, str]
+    limits: Mapping[str, float]
+    tables: frozenset[str]
+
+    def environment(self, place: Place) -> dict[str, str]:
+        """Environment variables for every process of the subject."""
+
+    def command(self, name: str, place: Place, **words: str) -> Sequence[str] | None:
+        """The command line of `prepare`, `sweep`, `list` or `get`; None where it has none."""
+
+    def open_view(self, place: Place) -> View:
+        """The way to look in."""
+
+
+@dataclass(frozen=True)
+class TomlSubject:
+    """A subject that needs no code."""
+
+    name: str
+    app: str
+    capabilities: frozenset[str]
+    variables: Mapping[str, str] = field(default_factory=dict)
+    commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=dict)
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    registry: Mapping[str, Any] | None = None
+    audit: Mapping[str, Any] | None = None
+    result_backend: bool = False
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """The registry's table, where there is one."""
+        return frozenset({self.registry["table"]}) if self.registry else frozenset()
+
+    def environment(self, place: Place) -> dict[str, str]:
+        """Its own variables, beside those by which Celery itself is told its broker and backend."""
+        own = {name: value.format_map(place.words()) for name, value in self.variables.items()}
+        return {"CELERY_BROKER_URL": place.redis_url, "CELERY_RESULT_BACKEND": place.redis_url, **own}
+
+    def command(self, name: str, place: Place, **words: str) -> Sequence[str] | None:
+        """The command with its words filled in."""
+        if name not in self.commands:
+            return None
+        known = {**place.words(), "app": self.app, **words}
+        return [part.format_map(known) for part in self.commands[name]]
+
+    def open_view(self, place: Place) -> View:
+        """Its registry table, or Celery's result backend."""
+        if self.registry is not None:
+            return RegistryView(place.postgres_url, self.registry, self.audit)
+        return ResultBackendView(redis.Redis.from_url(place.redis_url, decode_responses=True))
+
+
+def load_subject(given: str) -> Subject:
+    """Raises UsageError when it does not exist or does not load."""
+    if given.endswith(".toml"):
+        return _from_toml(Path(given))
+    if ":" in given:
+        return _from_class(given)
+    built_in = {path.stem: path for path in (Path(__file__).parent / "subjects").glob("*.toml")}
+    if given not in built_in:
+        raise UsageError(f"{unknown('subject', given, built_in)}; or a path ending in .toml, or package.module:Class")
+    return _from_toml(built_in[given])
+
+
+def _from_toml(path: Path) -> TomlSubject:
+    try:
+        table = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"subject {path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"subject {path}: not valid TOML: {error}") from error
+    _known_names(path, table)
+    _known_placeholders(path, table)
+    return TomlSubject(
+        name=table["name"],
+        app=table["app"],
+        capabilities=frozenset(table["capabilities"]),
+        variables=table.get("environment", {}),
+        commands=table.get("commands", {}),
+        limits=table.get("limits", {}),
+        lacks=table.get("lacks", {}),
+        registry=table.get("registry"),
+        audit=table.get("audit"),
+        result_backend=table.get("result_backend", False),
+    )
+
+
+_KEYS: dict[str, type] = {
+    "name": str,
+    "app": str,
+    "capabilities": list,
+    "environment": dict,
+    "commands": dict,
+    "limits": dict,
+    "lacks": dict,
+    "registry": dict,
+    "audit": dict,
+    "result_backend": bool,
+}
+
+
+def _known_names(path: Path, table: Mapping[str, Any]) -> None:
+    for key, value in table.items():
+        if key not in _KEYS:
+            raise UsageError(f"subject {path}: {unknown('key', key, _KEYS)}")
+        if not isinstance(value, _KEYS[key]):
+            raise UsageError(f"subject {path}: {key}: expected {_KEYS[key].__name__}, got {value!r}")
+    for key in ("name", "app", "capabilities"):
+        if key not in table:
+            raise UsageError(f"subject {path}: {key} is missing")
+    for capability in table["capabilities"]:
+        if capability not in CAPABILITIES:
+            raise UsageError(f"subject {path}: {unknown('capability', str(capability), CAPABILITIES)}")
+    for key in ("registry", "audit"):
+        section = table.get(key)
+        if section is not None and not (isinstance(section.get("table"), str) and "task_id" in section.get("columns", {})):
+            raise UsageError(f"subject {path}: [{key}] needs a table, and [{key}.columns] a column for task_id")
+    if "registry" not in table and not table.get("result_backend"):
+        raise UsageError(f"subject {path}: a [registry] is needed, or result_backend = true, to look at its records")
+
+
+def _known_placeholders(path: Path, table: Mapping[str, Any]) -> None:
+    words = {**Place("", "", Timing()).words(), "app": "", "task_id": ""}
+    texts = {f"environment.{name}": [value] for name, value in table.get("environment", {}).items()}
+    texts |= {f"commands.{name}": value for name, value in table.get("commands", {}).items()}
+    for where, parts in texts.items():
+        for part in parts:
+            try:
+                part.format_map(words)
+            except KeyError as error:
+                raise UsageError(f"subject {path}: {where}: {unknown('placeholder', str(error.args[0]), words)}") from error
+            except (ValueError, AttributeError, IndexError) as error:
+                raise UsageError(f"subject {path}: {where}: {part!r} is no text with placeholders: {error}") from error
+
+
+def _from_class(given: str) -> Subject:
+    module_name, _, class_name = given.partition(":")
+    try:
+        subject = getattr(importlib.import_module(module_name), class_name)()
+    except Exception as error:
+        raise UsageError(f"subject {given!r}: cannot be loaded: {type(error).__name__}: {error}") from error
+    missing = [name for name in (*Subject.__annotations__, "environment", "command", "open_view") if not hasattr(subject, name)]
+    if missing:
+        raise UsageError(f"subject {given!r}: it lacks {', '.join(missing)}; see harness.Subject for what is expected")
+    return cast("Subject", subject)

@@ -1,0 +1,453 @@
+"""The pytest plugin: options, selection by promise, the scenario's cluster, verdicts in every report.
+
+The plugin does nothing until a `conftest.py` names a catalogue through the hook
+`pytest_conformance_catalogue`. The process that the user starts makes the run and writes its reports; with
+xdist, its helpers hold the servers and run the scenarios.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from rich.console import Console
+
+from harness import _report
+from harness._binaries import find_postgres, find_redis
+from harness._catalogue import Catalogue, Promise, load_catalogue
+from harness._cluster import Cluster, PromiseBroken, PromiseUnknown
+from harness._embedded import EmbeddedRuntime
+from harness._errors import HarnessError, SetupBroken, UsageError, unknown
+from harness._report import ScenarioOutcome
+from harness._run import Run, begin_run, package_versions, replay_command
+from harness._scratch import Scratch, default_root, remove_run, sweep_leftovers
+from harness._subject import Subject, load_subject
+from harness._verdict import Verdict
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
+RUNTIMES = {"embedded": EmbeddedRuntime}
+DEFECT_FIXTURE = "conformance_defect"
+_KEY = pytest.StashKey["Conformance"]()
+_CLUSTER = pytest.StashKey[Cluster]()
+_OUTCOME = pytest.StashKey[ScenarioOutcome]()
+
+
+class Hooks:
+    """What a test suite tells the plugin."""
+
+    @pytest.hookspec(firstresult=True)
+    def pytest_conformance_catalogue(self) -> Path:  # type: ignore[empty-body]
+        """The path of the catalogue."""
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the hook by which a suite names its catalogue."""
+    pluginmanager.add_hookspecs(Hooks)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options, in a group of their own."""
+    group = parser.getgroup("celery-conformance", "conformance of Celery task tracking")
+    group.addoption("--promise", action="append", default=[], metavar="ID", help="only this promise (STALE-05) or system (STALE); may be repeated")
+    group.addoption("--subject", default="reference", metavar="NAME", help="reference, bare-celery, path/to/subject.toml or package.module:Class")
+    group.addoption("--runtime", default="embedded", metavar="NAME", help="where servers and workers live: embedded")
+    group.addoption("--harness-seed", type=int, default=None, metavar="N", help="seed of everything random; printed in the header")
+    group.addoption("--keep", action="store_true", help="keep databases and server data in the run's directory")
+    group.addoption("--defect", default=None, metavar="ID", help="put one catalogued bug back into the subject")
+    group.addoption("--prove", choices=("own", "cross"), default=None, help="put every bug back in turn: against its own scenarios and the canaries, or against all")
+    group.addoption("--scratch", type=Path, default=None, metavar="DIR", help="root of the scratch directories")
+    group.addoption("--postgres-bin", type=Path, default=None, metavar="DIR", help="directory of `postgres` and `initdb`")
+    group.addoption("--redis-server", type=Path, default=None, metavar="PATH", help="a Redis or Valkey server")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the markers; where there is a catalogue, check every name the user gave before anything starts."""
+    config.addinivalue_line("markers", "promise(id): the promise that the scenario judges")
+    config.addinivalue_line("markers", "own_servers: the scenario breaks its servers and gets a pair of its own")
+    config.addinivalue_line("markers", "race: an arranged race")
+    config.addinivalue_line("markers", "heartbeat: about signs of life")
+    config.addinivalue_line("markers", "canary: an ordinary task, which every defect must leave alone")
+    path: Path | None = config.hook.pytest_conformance_catalogue()
+    if path is None:
+        return
+    try:
+        conformance = Conformance(config, load_catalogue(path))
+    except HarnessError as error:
+        raise pytest.UsageError(str(error)) from error
+    config.stash[_KEY] = conformance
+    config.pluginmanager.register(conformance, "celery-conformance")
+
+
+class Conformance:
+    """One run's state in one process."""
+
+    def __init__(self, config: pytest.Config, catalogue: Catalogue) -> None:
+        self.config = config
+        self.catalogue = catalogue
+        self.subject: Subject = load_subject(config.getoption("--subject"))
+        self.selected: list[Promise] = catalogue.select(config.getoption("--promise") or list(catalogue.promises))
+        self.prove: str | None = config.getoption("--prove")
+        self.single_defect: str | None = config.getoption("--defect")
+        if self.single_defect is not None:
+            catalogue.defect(self.single_defect)
+        runtime: str = config.getoption("--runtime")
+        if runtime not in RUNTIMES:
+            raise unknown("runtime", runtime, RUNTIMES)
+        if (self.prove or self.single_defect) and self.subject.name != "reference":
+            raise UsageError(f"defects are patches of the reference; they cannot be put into {self.subject.name!r}")
+        find_postgres(config.getoption("--postgres-bin"))
+        find_redis(config.getoption("--redis-server"))
+        self.outcomes: list[ScenarioOutcome] = []
+        self.total = 0
+        self.leftovers: list[str] = []
+        self._running: dict[str, str] = {}
+        self._runtime: EmbeddedRuntime | None = None
+        words: dict[str, str] | None = getattr(config, "workerinput", {}).get("conformance_run")
+        self.is_helper = words is not None
+        if words is not None:
+            self.run = Run.from_words(words)
+        elif config.option.collectonly:
+            self.run = Run("", Path(), Path(), self.subject.name, runtime, 0)
+        else:
+            root: Path = (config.getoption("--scratch") or default_root()).resolve()
+            self.leftovers = sweep_leftovers(root)
+            self.run = begin_run(
+                config.rootpath / ".conformance", root, config.getoption("--subject"), runtime, config.getoption("--harness-seed")
+            )
+
+    # -- selection ---------------------------------------------------------------------------------------------
+
+    def defects_for(self, definition: pytest.FunctionDefinition) -> list[str]:
+        """The defects to try on a scenario in a proof run."""
+        marker = definition.get_closest_marker("promise")
+        canary = definition.get_closest_marker("canary") is not None
+        chosen = [defect for promise in self.selected for defect in promise.defects]
+        if canary or self.prove == "cross":
+            return [defect.id for defect in chosen]
+        return [defect.id for defect in chosen if marker and defect.promise == marker.args[0]]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """In a proof run each scenario becomes one test a defect."""
+        if self.prove and DEFECT_FIXTURE in metafunc.fixturenames:
+            metafunc.parametrize(DEFECT_FIXTURE, self.defects_for(metafunc.definition), indirect=True)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Give scenarios the catalogue's markers and their promise's name, and leave out what was not asked for."""
+        chosen = {promise.id for promise in self.selected}
+        kept, left_out = [], []
+        for item in items:
+            marker = item.get_closest_marker("promise")
+            if marker is not None:
+                self._equip(item, marker.args[0])
+            wanted = marker is None or marker.args[0] in chosen
+            if marker is None and item.get_closest_marker("canary") and not self.prove:
+                wanted = not config.getoption("--promise")
+            if self.prove and getattr(item, "callspec", None) is not None and not item.callspec.params.get(DEFECT_FIXTURE):  # type: ignore[attr-defined]
+                wanted = False
+            (kept if wanted or (self.prove and item.get_closest_marker("canary")) else left_out).append(item)
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = kept
+
+    def _equip(self, item: pytest.Item, promise_id: str) -> None:
+        if promise_id not in self.catalogue.promises:
+            raise pytest.UsageError(f"{item.nodeid}: {unknown('promise', promise_id, self.catalogue.promises)}")
+        item.extra_keyword_matches |= {promise_id, promise_id.replace("-", "_")}
+        for name in self.catalogue.promises[promise_id].markers:
+            item.add_marker(name)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """How many are to run."""
+        self.total = len(session.items)
+
+    # -- running -----------------------------------------------------------------------------------------------
+
+    @property
+    def runtime(self) -> EmbeddedRuntime:
+        """This process's servers, started when the first scenario needs them."""
+        if self._runtime is None:
+            helper = getattr(self.config, "workerinput", {}).get("workerid", "main")
+            scratch = Scratch(self.run.scratch_root, f"{self.run.id}-{helper}")
+            self._runtime = EmbeddedRuntime(
+                self.subject,
+                scratch,
+                self.run.directory,
+                postgres_bin=self.config.getoption("--postgres-bin"),
+                redis_server=self.config.getoption("--redis-server"),
+            )
+        return self._runtime
+
+    def pytest_configure_node(self, node: Any) -> None:
+        """Hand the run to an xdist helper."""
+        node.workerinput["conformance_run"] = self.run.as_words()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """Leave nothing behind, however the session ended."""
+        keep = bool(self.config.getoption("--keep"))
+        if self._runtime is not None:
+            self._runtime.stop(keep=keep)
+        if not self.is_helper and self.run.id:
+            for path in self.run.scratch_root.glob(f"{self.run.id}-*"):
+                remove_run(path)
+
+    # -- reporting ---------------------------------------------------------------------------------------------
+
+    def pytest_report_header(self) -> list[str]:
+        """What runs, on what, from which seed."""
+        if self.config.option.collectonly or self.is_helper:
+            return []
+        postgres = find_postgres(self.config.getoption("--postgres-bin"))
+        redis = find_redis(self.config.getoption("--redis-server"))
+        versions = package_versions()
+        lines = [
+            f"conformance: subject {self.run.subject}, runtime {self.run.runtime}, seed {self.run.seed}",
+            f"servers: Postgres {postgres.version}, {redis.product} {redis.version}; "
+            f"Celery {versions['celery']}, kombu {versions['kombu']}, redis-py {versions['redis']}, Python {versions['python']}",
+            f"run directory: {self.run.directory.relative_to(self.config.rootpath)}",
+        ]
+        if self.leftovers:
+            lines.append(f"removed the leftovers of {len(self.leftovers)} dead runs: {', '.join(self.leftovers)}")
+        return lines
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Show on a terminal what runs now."""
+        self._running[nodeid] = nodeid.rpartition("::")[2]
+        self._show_running()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Collect outcomes; one line a scenario, as it ends."""
+        value: dict[str, Any] | None = getattr(report, "conformance", None)
+        if report.when == "teardown":
+            self._running.pop(report.nodeid, None)
+        if value is None or self.is_helper:
+            return
+        outcome = ScenarioOutcome(**{**value, "verdict": Verdict(value["verdict"])})
+        self.outcomes.append(outcome)
+        terminal: TerminalReporter | None = self.config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is None or self.config.option.verbose < 0:
+            return
+        word = outcome.verdict.replace("_", " ")
+        if outcome.defect and self.prove and not outcome.canary:
+            word = "red" if outcome.red else f"not red ({word})"
+        name = outcome.scenario.rpartition("::")[2]
+        self._clear_running()
+        self._line(f"[{len(self.outcomes):3d}/{self.total}] {word:8} {outcome.promise:10} {name}  {outcome.seconds:.1f} s")
+        self._show_running()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
+        """No letters for scenarios, which have lines; in a proof run, words of its own."""
+        value: dict[str, Any] | None = getattr(report, "conformance", None)
+        if value is None:
+            return None
+        if self.prove and not value["canary"] and report.outcome == "passed":
+            return ("red", "", "RED") if value["red"] else ("not red", "", "NOT RED")
+        return (report.outcome, "", report.outcome.upper())
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the reports and settle the exit code."""
+        if self.is_helper or self.config.option.collectonly or not self.outcomes:
+            return
+        self._clear_running()
+        if self.prove:
+            rows = _report.defect_rows(self.catalogue, self.outcomes)
+            _report.write_proof(self.run, rows)
+            bad = any(row.missed or row.broken or (self.prove == "cross" and row.reaches_too_far) for row in rows)
+        else:
+            promises = self.promise_rows()
+            _report.write_report(self.run, self._versions(), promises)
+            judged = [row["verdict"] for row in promises if row["verdict"] is not Verdict.UNCOVERED]
+            unkept = {Verdict.FAIL, Verdict.UNKNOWN} | ({Verdict.SKIPPED} if self.run.subject == "reference" else set())
+            bad = not {Verdict.PASS, Verdict.FAIL} & set(judged) or bool(unkept & set(judged))
+        if bad and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        """The table."""
+        if not self.outcomes or self.config.option.collectonly:
+            return
+        self._clear_running()
+        terminalreporter.section("proof" if self.prove else "promises")
+        if self.prove:
+            self._print(_report.proof_table(_report.defect_rows(self.catalogue, self.outcomes)))
+        else:
+            self._print(_report.promise_table(self.promise_rows()))
+        name = "proof.json" if self.prove else "report.json"
+        terminalreporter.line(f"{self.run.directory.relative_to(self.config.rootpath) / name}")
+
+    def promise_rows(self) -> list[dict[str, Any]]:
+        """The rows of the report: what was asked for by name, uncovered promises included."""
+        outcomes = [outcome for outcome in self.outcomes if not outcome.canary]
+        return _report.promise_rows(self.catalogue, outcomes, self.selected)
+
+    def _versions(self) -> dict[str, str]:
+        redis = find_redis(self.config.getoption("--redis-server"))
+        servers = {"postgres": find_postgres(self.config.getoption("--postgres-bin")).version, redis.product.lower(): redis.version}
+        return package_versions() | servers
+
+    def _print(self, renderable: Any) -> None:
+        terminal: Any = self.config.pluginmanager.get_plugin("terminalreporter")
+        file = terminal._tw._file  # noqa: SLF001 - the only way to the stream that pytest writes to
+        width = terminal._tw.fullwidth if self._live else 120  # noqa: SLF001
+        Console(file=file, width=max(100, width), force_terminal=terminal.hasmarkup or None, highlight=False).print(renderable)
+
+    @property
+    def _live(self) -> bool:
+        terminal: Any = self.config.pluginmanager.get_plugin("terminalreporter")
+        return bool(terminal is not None and terminal.isatty and not self.is_helper)
+
+    def _line(self, text: str) -> None:
+        terminal: Any = self.config.pluginmanager.get_plugin("terminalreporter")
+        terminal.ensure_newline()
+        terminal.write_line(text)
+
+    def _show_running(self) -> None:
+        if self._live and self._running:
+            terminal: Any = self.config.pluginmanager.get_plugin("terminalreporter")
+            text = f"  running: {', '.join(self._running.values())}"
+            terminal._tw.write(f"\r\x1b[K{text[: terminal._tw.fullwidth - 1]}", flush=True)  # noqa: SLF001
+
+    def _clear_running(self) -> None:
+        if self._live:
+            terminal: Any = self.config.pluginmanager.get_plugin("terminalreporter")
+            terminal._tw.write("\r\x1b[K", flush=True)  # noqa: SLF001
+
+
+@pytest.fixture
+def conformance_defect(request: pytest.FixtureRequest) -> str | None:
+    """The defect in force: the proof run's parameter, or the one given by option."""
+    defect: str | None = getattr(request, "param", None) or request.config.getoption("--defect")
+    return defect
+
+
+@pytest.fixture
+def cluster(request: pytest.FixtureRequest, conformance_defect: str | None) -> Iterator[Cluster]:
+    """The scenario's world; skips, by name, what the subject has no capability for."""
+    conformance = request.config.stash.get(_KEY, None)
+    if conformance is None:
+        raise SetupBroken("no catalogue: run scenarios from a directory whose conftest.py names one")
+    marker = request.node.get_closest_marker("promise")
+    promise = conformance.catalogue.promises[marker.args[0]] if marker else None
+    if promise is not None:
+        _skip_what_cannot_be_judged(conformance, promise)
+    name = request.node.name
+    directory = conformance.run.directory / "scenarios" / _file_name(request.node.nodeid)
+    defect = conformance.catalogue.defect_file(conformance_defect) if conformance_defect else None
+    own = request.node.get_closest_marker("own_servers") is not None
+    keep = bool(request.config.getoption("--keep"))
+    with conformance.runtime.cluster(name, directory, own_servers=own, defect=defect, keep=keep) as world:
+        request.node.stash[_CLUSTER] = world
+        yield world
+
+
+@pytest.fixture
+def harness_seed(request: pytest.FixtureRequest) -> int:
+    """The seed of everything random in this run."""
+    return request.config.stash[_KEY].run.seed
+
+
+def _skip_what_cannot_be_judged(conformance: Conformance, promise: Promise) -> None:
+    if conformance.run.runtime in promise.not_applicable:
+        pytest.skip(f"not applicable: {promise.not_applicable[conformance.run.runtime]}")
+    missing = sorted(promise.capabilities - conformance.subject.capabilities)
+    if missing:
+        reasons = [conformance.subject.lacks.get(name, "it lacks this capability") for name in missing]
+        pytest.skip("; ".join(f"{name}: {reason}" for name, reason in zip(missing, reasons, strict=True)))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a scenario's end into a verdict, in place of a traceback."""
+    report = yield
+    conformance = item.config.stash.get(_KEY, None)
+    marker = item.get_closest_marker("promise")
+    canary = item.get_closest_marker("canary") is not None
+    if conformance is None or (marker is None and not canary):
+        return report
+    if not (report.when == "call" or (report.when == "setup" and not report.passed)):
+        if report.when == "teardown" and call.excinfo and isinstance(call.excinfo.value, HarnessError):
+            report.longrepr = str(call.excinfo.value)
+        return report
+    outcome = _outcome(conformance, item, call, report, marker.args[0] if marker else "canary", canary=canary)
+    item.stash[_OUTCOME] = outcome
+    report.user_properties += [("promise", outcome.promise), ("verdict", str(outcome.verdict))]
+    if outcome.defect:
+        report.user_properties.append(("defect", outcome.defect))
+    report.conformance = outcome.as_value()  # type: ignore[attr-defined] - xdist carries it to the controller
+    if report.failed:
+        report.longrepr = _explanation(conformance, item, call, outcome)
+    if conformance.prove and not canary and report.when == "call":
+        report.outcome, report.longrepr = "passed", None
+    return report
+
+
+def _outcome(
+    conformance: Conformance, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport, promise: str, *, canary: bool
+) -> ScenarioOutcome:
+    world = item.stash.get(_CLUSTER, None)
+    judgement = world.judgement if world else None
+    defect: str | None = conformance.single_defect
+    if conformance.prove:
+        defect = item.callspec.params[DEFECT_FIXTURE]  # type: ignore[attr-defined] - parametrised in a proof run
+    error = call.excinfo.value if call.excinfo else None
+    findings: Sequence[Any] = ()
+    if report.skipped:
+        said = str(error)
+        verdict = Verdict.NOT_APPLICABLE if said.startswith("not applicable: ") else Verdict.SKIPPED
+        reason = said.removeprefix("not applicable: ")
+    elif isinstance(error, PromiseBroken | PromiseUnknown) or (error is None and judgement is not None):
+        assert judgement is not None
+        verdict, reason = judgement.verdict, judgement.reason
+        findings = judgement.as_value()["findings"]
+    elif error is None:
+        verdict, reason = Verdict.UNKNOWN, "the scenario ended without a judgement"
+        report.outcome, report.longrepr = "failed", reason
+    elif isinstance(error, SetupBroken):
+        verdict, reason = Verdict.UNKNOWN, f"broken set-up: {error}"
+    else:
+        verdict, reason = Verdict.UNKNOWN, f"{type(error).__name__}: {error}"
+    red = False
+    if defect is not None and world is not None and verdict is Verdict.FAIL and world.defect_was_loaded:
+        entry = conformance.catalogue.defect(defect)
+        red = any(
+            finding["check"] == entry.check and any(v["kind"] == entry.violation for v in finding["violations"])
+            for finding in findings
+        )
+    return ScenarioOutcome(promise, item.nodeid, verdict, reason, call.duration, defect, red, canary, findings)
+
+
+def _explanation(conformance: Conformance, item: pytest.Item, call: pytest.CallInfo[None], outcome: ScenarioOutcome) -> str:
+    world = item.stash.get(_CLUSTER, None)
+    promise = conformance.catalogue.promises.get(outcome.promise)
+    parts = [f"{outcome.promise}: {outcome.verdict}: {outcome.reason}"]
+    if promise is not None:
+        parts.append(f"What must hold ({promise.severity}): {promise.statement}")
+    known = (PromiseBroken, PromiseUnknown, HarnessError)
+    if call.excinfo is not None and not isinstance(call.excinfo.value, known):
+        parts.append(str(call.excinfo.getrepr(style="short")))
+    if world is not None:
+        indices = [index for finding in outcome.findings for v in finding["violations"] for index in v["entries"]]
+        entries = list(world.history)
+        shown = _report.offending(entries, indices) or _report.offending(entries[-12:], [])
+        if not indices:
+            shown = _report.offending(entries, [entry.index for entry in entries[-8:]], around=0)
+        parts.append(f"History ({world.directory.relative_to(conformance.config.rootpath)}/history.jsonl):\n{shown}")
+        for process in world.processes:
+            parts.append(f"Last lines of {process.name}:\n{process.tail(12)}")
+    parts.append(f"Again: {replay_command(item.nodeid, conformance.run, outcome.defect)}")
+    return "\n\n".join(parts)
+
+
+def _file_name(node_id: str) -> str:
+    path, _, name = node_id.partition("::")
+    return f"{Path(path).stem}--{name}".replace("/", "_").replace("[", "--").replace("]", "")
+
+
+__all__ = ["Conformance", "cluster", "conformance_defect", "harness_seed"]

@@ -1,0 +1,101 @@
+"""The client: a process of the application that publishes, asks and waits on behalf of a scenario.
+
+It reads one JSON request a line from standard input and answers each with one JSON line, `{"ok": ...}` or
+`{"fail": ..., "error": ...}`. Arguments travel pickled, from the harness that started it and from nobody else.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pickle
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import celery_conformance_probe
+from celery import Celery
+from celery.app.utils import find_app
+from celery.result import AsyncResult
+
+
+def serve(app: Celery) -> None:
+    """Answer until standard input ends."""
+    answers = sys.stdout
+    sys.stdout = sys.stderr  # whatever the application prints must not look like an answer
+    print(json.dumps({"ok": "ready"}), file=answers, flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = {"ok": _ACTIONS[request.pop("do")](app, **request)}
+        except Exception as error:  # noqa: BLE001 - the harness decides what an error means
+            answer = {"fail": type(error).__name__, "error": str(error)[:2000]}
+        print(json.dumps(answer, default=str), file=answers, flush=True)
+
+
+def _publish(app: Celery, task: str, task_id: str, arguments: str, options: dict[str, Any]) -> float:
+    """Publish; returns how long it took, in seconds."""
+    args, kwargs = _arguments(arguments)
+    began = time.monotonic()
+    app.tasks[f"conformance.{task}"].apply_async(args, kwargs, task_id=task_id, **options)
+    return time.monotonic() - began
+
+
+def _eager(app: Celery, task: str, task_id: str, arguments: str) -> Any:
+    """Run in this process, as `task_always_eager` does; returns the outcome."""
+    args, kwargs = _arguments(arguments)
+    if args == ("open file",):
+        with Path(os.devnull).open() as file:
+            return app.tasks[f"conformance.{task}"].apply((file,), kwargs, task_id=task_id).get()
+    return app.tasks[f"conformance.{task}"].apply(args, kwargs, task_id=task_id).get()
+
+
+def _result(app: Celery, task_id: str, timeout: float) -> dict[str, Any]:
+    """Wait for the end as the application's own callers do."""
+    result = AsyncResult(task_id, app=app)
+    value = result.get(timeout=timeout, propagate=False)
+    return {"state": result.state, "value": celery_conformance_probe.describe(value), "error": str(value)[:500]}
+
+
+def _ping(app: Celery, timeout: float) -> list[str]:
+    """The node names that answer."""
+    return sorted(name for reply in app.control.ping(timeout=timeout) or [] for name in reply)
+
+
+def _inspect(app: Celery, timeout: float) -> dict[str, Any]:
+    """The node names as `inspect` reports them, with the ids of what each executes."""
+    active = app.control.inspect(timeout=timeout).active() or {}
+    return {name: [task["id"] for task in tasks] for name, tasks in active.items()}
+
+
+def _revoke(app: Celery, task_id: str, terminate: bool) -> None:
+    app.control.revoke(task_id, terminate=terminate)
+
+
+def _move_clock(app: Celery, moment: str) -> None:
+    celery_conformance_probe.move_clock(moment)
+
+
+def _arguments(text: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    sys.setrecursionlimit(20_000)
+    args, kwargs = pickle.loads(base64.b64decode(text))  # noqa: S301 - from the harness's own pipe
+    return args, kwargs
+
+
+_ACTIONS = {
+    "publish": _publish,
+    "eager": _eager,
+    "result": _result,
+    "ping": _ping,
+    "inspect": _inspect,
+    "revoke": _revoke,
+    "move_clock": _move_clock,
+}
+
+
+if __name__ == "__main__":
+    application = find_app(sys.argv[1])
+    application.finalize()
+    serve(application)

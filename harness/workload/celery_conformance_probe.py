@@ -1,0 +1,295 @@
+"""The workload: tasks that any Celery application can run without being changed.
+
+A worker loads this module with Celery's own `-I celery_conformance_probe`; the module stands alone, so that
+nothing else of the harness enters the application. Each execution is written to the journal, a directory of
+JSON lines files (one a process) that no fault reaches; it is flushed before and after each effect. A task that
+reaches a *mark* stays there until the harness releases it by creating the mark's file.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import json
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from celery import current_app, shared_task, signals
+from celery.app.task import Context
+
+DIRECTORY = Path(os.environ["CELERY_CONFORMANCE_DIRECTORY"])
+_LOOK_S = 0.005
+_TICK_S = 0.05
+
+# The workload's own clocks, taken before a scenario moves those of the process.
+_monotonic = time.monotonic
+_time = time.time
+_sleep = time.sleep
+
+
+def journal(event: str, task: str | None = None, execution: str | None = None, **value: object) -> None:
+    """Append one line to this process's journal, flushed to the kernel, which outlives any signal."""
+    line = {
+        "f": event,
+        "task": task,
+        "execution": execution,
+        "pid": os.getpid(),
+        "node": os.environ.get("CELERY_CONFORMANCE_NODE", "client"),
+        "at": _monotonic(),
+        "wall": datetime.fromtimestamp(_time(), UTC).isoformat(),
+        "value": value,
+    }
+    with (DIRECTORY / "journal" / f"{os.getpid()}.jsonl").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def hold_at(mark: str, task: str, execution: str) -> None:
+    """Say that the mark is reached, then wait for its release."""
+    journal("mark", task, execution, mark=mark)
+    release = DIRECTORY / "released" / f"{task}.{mark}"
+    while not release.exists():
+        _sleep(_LOOK_S)
+
+
+def probe(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """A shared task `conformance.<name>` whose executions are journalled; it is given its execution's id."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+            execution = uuid.uuid4().hex
+            delivery = self.request.delivery_info or {}
+            journal(
+                "start",
+                self.request.id,
+                execution,
+                retries=self.request.retries,
+                redelivered=bool(delivery.get("redelivered")),
+                eager=bool(self.request.is_eager),
+            )
+            try:
+                result = function(self, execution, *args, **kwargs)
+            except BaseException as error:
+                journal("end", self.request.id, execution, raised=type(error).__name__)
+                raise
+            journal("end", self.request.id, execution, returned=True)
+            return result
+
+        run.__name__ = function.__name__
+        run.__doc__ = function.__doc__
+        return shared_task(name=f"conformance.{function.__name__}", bind=True, **options)(run)
+
+    return decorate
+
+
+@dataclasses.dataclass
+class Parcel:
+    """A dataclass to send about."""
+
+    label: str
+    weight: float
+
+
+class Unspeakable:
+    """An object that cannot be shown."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("this object has no repr")
+
+
+@probe()
+def ok(self: Any, execution: str, value: Any = "done") -> Any:
+    """Return what was given."""
+    return value
+
+
+@probe()
+def take(self: Any, execution: str, *args: Any, **kwargs: Any) -> str:
+    """Accept anything, and journal what arrived, in the task's own words."""
+    said = describe((args, kwargs))
+    journal("arguments", self.request.id, execution, described=said)
+    return said
+
+
+@probe()
+def hold(self: Any, execution: str, mark: str, value: Any = "released") -> Any:
+    """Stay at a mark; acknowledged when it begins."""
+    hold_at(mark, self.request.id, execution)
+    return value
+
+
+@probe(acks_late=True)
+def hold_late(self: Any, execution: str, mark: str, value: Any = "released") -> Any:
+    """Stay at a mark; acknowledged when it ends."""
+    hold_at(mark, self.request.id, execution)
+    return value
+
+
+@probe()
+def hold_gil(self: Any, execution: str, mark: str) -> str:
+    """Stay at a mark inside a C call that holds the GIL.
+
+    The call opens a named pipe, which blocks until the harness opens its other end. A thread that ticks into
+    the journal stands still meanwhile: the gap in its ticks is the proof.
+    """
+    pipe = DIRECTORY / "released" / f"{self.request.id}.{mark}.pipe"
+    os.mkfifo(pipe)
+    stop = threading.Event()
+    task_id = self.request.id
+
+    def tick() -> None:
+        while not stop.is_set():
+            journal("tick", task_id, execution)
+            _sleep(_TICK_S)
+
+    threading.Thread(target=tick, daemon=True).start()
+    journal("mark", task_id, execution, mark=mark)
+    with_gil = ctypes.PyDLL(None)
+    with_gil.open(os.fsencode(pipe), os.O_RDONLY)
+    stop.set()
+    journal("gil released", task_id, execution)
+    return "released"
+
+
+@probe()
+def fail(self: Any, execution: str, message: str = "this task fails") -> None:
+    """Raise."""
+    raise ValueError(message)
+
+
+@probe(max_retries=3)
+def retry_once(self: Any, execution: str, countdown: float = 0.0, mark: str | None = None) -> str:
+    """Ask for one retry, staying at a mark first where one is given; then return."""
+    if self.request.retries == 0:
+        if mark is not None:
+            hold_at(mark, self.request.id, execution)
+        raise self.retry(countdown=countdown, exc=ValueError("the first attempt fails"))
+    return "retried"
+
+
+@probe()
+def emit(self: Any, execution: str, subject: str, sequence: list[str]) -> int:
+    """Send Celery's own signals about another task, in any order that the harness wishes.
+
+    Each element is `name` or `name:attempt`; attempts are told apart by their request, as in a real worker.
+    """
+    requests: dict[str, Context] = {}
+    target = current_app.tasks["conformance.ok"]
+    for element in sequence:
+        name, _, attempt = element.partition(":")
+        request = requests.setdefault(attempt, _request(self, subject, attempt))
+        journal("signal", subject, execution, signal=name, attempt=attempt)
+        _SIGNALS[name](target, subject, request)
+    return len(sequence)
+
+
+def _request(task: Any, subject: str, attempt: str) -> Context:
+    return Context(
+        id=subject,
+        task="conformance.ok",
+        args=(),
+        kwargs={},
+        retries=0,
+        hostname=task.request.hostname,
+        delivery_info={"redelivered": attempt not in {"", "1"}, "routing_key": "celery"},
+        is_eager=False,
+    )
+
+
+def _published(target: Any, subject: str, request: Context) -> None:
+    headers = {"id": subject, "task": target.name, "retries": 0, "eta": None}
+    signals.before_task_publish.send(
+        sender=target.name, body=((), {}, {}), headers=headers, exchange="", routing_key="celery", properties={}
+    )
+
+
+@contextmanager
+def _executing(target: Any, request: Context) -> Iterator[None]:
+    target.request_stack.push(request)
+    try:
+        yield
+    finally:
+        target.request_stack.pop()
+
+
+def _prerun(target: Any, subject: str, request: Context) -> None:
+    with _executing(target, request):
+        signals.task_prerun.send(sender=target, task_id=subject, task=target, args=(), kwargs={})
+
+
+def _success(target: Any, subject: str, request: Context) -> None:
+    with _executing(target, request):
+        signals.task_success.send(sender=target, result="done", runtime=0.0)
+
+
+def _failure(target: Any, subject: str, request: Context) -> None:
+    error = ValueError("emitted")
+    with _executing(target, request):
+        signals.task_failure.send(
+            sender=target, task_id=subject, exception=error, args=(), kwargs={}, traceback=None, einfo=None
+        )
+
+
+def _retry(target: Any, subject: str, request: Context) -> None:
+    with _executing(target, request):
+        signals.task_retry.send(sender=target, request=request, reason=ValueError("emitted"), einfo=None)
+
+
+def _revoked(target: Any, subject: str, request: Context) -> None:
+    signals.task_revoked.send(sender=target, request=request, terminated=True, signum=15, expired=False)
+
+
+_SIGNALS = {
+    "published": _published,
+    "prerun": _prerun,
+    "success": _success,
+    "failure": _failure,
+    "retry": _retry,
+    "revoked": _revoked,
+}
+
+
+def describe(value: object, depth: int = 0) -> str:
+    """What a value is, in words that do not depend on anybody's serializer."""
+    if depth > 60:
+        return "..."
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(describe(item, depth + 1) for item in value) + "]"
+    if isinstance(value, set | frozenset):
+        return "{" + ", ".join(sorted(describe(item, depth + 1) for item in value)) + "}"
+    if isinstance(value, dict):
+        pairs = (f"{describe(key, depth + 1)}: {describe(item, depth + 1)}" for key, item in value.items())
+        return "{" + ", ".join(sorted(pairs)) + "}"
+    if isinstance(value, str) and len(value) > 1000:
+        return f"str of {len(value)}"
+    try:
+        return ascii(value)
+    except RuntimeError as error:
+        return f"<{type(value).__name__}: {error}>"
+
+
+def move_clock(moment: str) -> Any:
+    """Move this process's wall clock to an aware ISO moment, from where it runs on; the workload's own stays."""
+    from freezegun import freeze_time  # noqa: PLC0415 - only scenarios about clocks need it in the application
+
+    freezer = freeze_time(datetime.fromisoformat(moment), tick=True)
+    freezer.start()
+    journal("clock moved", None, None, to=moment, reads=datetime.now(UTC).isoformat())
+    return freezer
+
+
+@signals.worker_process_init.connect(weak=False)
+def _child_starts(**_: object) -> None:
+    if moment := os.environ.get("CELERY_CONFORMANCE_CLOCK"):
+        move_clock(moment)
+
+
+@signals.worker_ready.connect(weak=False)
+def _ready(sender: Any, **_: object) -> None:
+    journal("worker ready", node=str(sender.hostname))

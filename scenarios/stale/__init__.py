@@ -1,0 +1,1 @@
+"""The task registry, stale-task detection and clean-up."""
