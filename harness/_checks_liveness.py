@@ -85,7 +85,10 @@ def dead_tasks_closed(bound_s: float) -> Check:
 
 
 def untouched_until(task: str, age_s: float) -> Check:
-    """The record stays as it is until it is `age_s` old, on the database's clock. Violation: `too-young`."""
+    """The record stays as it is until it is `age_s` old, on the database's clock, and is closed then.
+
+    Violations: `too-young`, `never-closed`.
+    """
 
     def examine(history: History) -> Finding:
         inquiry = Inquiry("untouched-until")
@@ -104,7 +107,7 @@ def untouched_until(task: str, age_s: float) -> Check:
                 inquiry.seen()
             break
         else:
-            inquiry.lacking("an end of the record")
+            inquiry.broken("never-closed", f"{task} was never closed", *seen[-1:])
         return inquiry.finding(f"nothing happened before the age of {age_s:g} s")
 
     return Check("untouched-until", examine)

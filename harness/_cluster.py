@@ -15,7 +15,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,11 +33,20 @@ from harness._servers import HOST, Servers
 from harness._subject import Place, Subject
 from harness._timing import STARTUP_S, Timing
 from harness._verdict import Check, Judgement, Verdict, certify
-from harness._view import Record
+from harness._view import OWN_NAME, Record, View
 
 T = TypeVar("T")
 
 _HERE = Path(__file__).parent
+_SESSIONS = """
+    SELECT count(*) FILTER (WHERE state LIKE 'idle in transaction%%'), count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name NOT LIKE %s
+"""
+_TRANSACTIONS = """
+    SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+    WHERE a.datname = current_database() AND a.application_name NOT LIKE %s
+        AND l.mode IN ('RowExclusiveLock', 'RowShareLock')
+"""
 
 
 class PromiseBroken(AssertionError):
@@ -200,8 +209,8 @@ class Cluster:
         self._undo = ExitStack()
         self._clients: dict[str, Client] = {}
         self._seen: dict[tuple[str, str], Mapping[str, Any]] = {}
-        self.view = self.subject.open_view(self._place(None, self.timing))
-        self._undo.callback(self.view.close)
+        self.view = self._open_view()
+        self._undo.callback(lambda: self.view.close())
 
     # -- processes ---------------------------------------------------------------------------------------------
 
@@ -222,6 +231,7 @@ class Cluster:
         `name` becomes a node name of this scenario's own, unless it has an @ already. Raises SetupBroken when it
         does not come up.
         """
+        self.client()  # started beside the first worker, not after it
         node = name if "@" in name else f"{name}@{self._assignment.tag}"
         links = self._links(node) if behind_proxy else None
         argv = [sys.executable, "-m", "celery", "-A", self.subject.app, "worker", "-I", "celery_conformance_probe"]
@@ -291,44 +301,56 @@ class Cluster:
     # -- work --------------------------------------------------------------------------------------------------
 
     def publish(
-        self, task: str, *args: Any, queue: str, client: Client | None = None, options: Mapping[str, Any] | None = None, **kwargs: Any
-    ) -> Task:
-        """Publish a task of the workload. Raises ClientFailed when the application refuses."""
-        handle = Task(str(uuid.uuid4()), task, self)
-        self.publish_as(handle, args, kwargs, queue=queue, client=client, options=options)
-        return handle
-
-    def publish_as(
         self,
-        task: Task,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        *,
+        task: str,
+        *args: Any,
         queue: str,
         client: Client | None = None,
         options: Mapping[str, Any] | None = None,
-    ) -> float:
-        """Publish under the handle's id; returns the seconds that the application's call took."""
-        packed = base64.b64encode(pickle.dumps((tuple(args), dict(kwargs)))).decode()
-        self.history.append(Kind.OPERATION, "invoke", "publish", process="client", task=task.id, value={"task": task.name})
+        make: str | None = None,
+        **kwargs: Any,
+    ) -> Task:
+        """Publish a task of the workload. Raises ClientFailed when the application refuses.
+
+        `make` has the client put before the arguments what cannot travel to it: `open file`, `parcel`,
+        `unspeakable`.
+        """
+        handle = self.unpublished(task)
+        value = {"task": task, "queue": queue, "options": dict(options or {})}
+        self.history.append(Kind.OPERATION, "invoke", "publish", process="client", task=handle.id, value=value)
         try:
-            took: float = (client or self.client()).ask(
-                "publish", task=task.name, task_id=task.id, arguments=packed, options={"queue": queue, **(options or {})}
+            took = (client or self.client()).ask(
+                "publish",
+                task=task,
+                task_id=handle.id,
+                arguments=_packed(args, kwargs),
+                options={"queue": queue, **(options or {})},
+                make=make,
             )
         except ClientFailed as error:
-            self.history.append(Kind.OPERATION, "fail", "publish", task=task.id, value={"error": str(error)})
+            value = {"error": str(error)}
+            self.history.append(Kind.OPERATION, "fail", "publish", process="client", task=handle.id, value=value)
             raise
-        self.history.append(Kind.OPERATION, "ok", "publish", process="client", task=task.id, value={"seconds": took})
-        return took
+        value = {"seconds": took}
+        self.history.append(Kind.OPERATION, "ok", "publish", process="client", task=handle.id, value=value)
+        return handle
 
-    def run_eagerly(self, task: str, *args: Any, **kwargs: Any) -> Task:
+    def unpublished(self, task: str) -> Task:
+        """An id that nobody has published."""
+        return Task(str(uuid.uuid4()), task, self)
+
+    def run_eagerly(self, task: str, *args: Any, make: str | None = None, **kwargs: Any) -> Task:
         """Run a task in the client's own process."""
-        handle = Task(str(uuid.uuid4()), task, self)
-        packed = base64.b64encode(pickle.dumps((args, kwargs))).decode()
+        handle = self.unpublished(task)
         self.history.append(Kind.OPERATION, "invoke", "eager", process="client", task=handle.id)
-        value = self.client().ask("eager", task=task, task_id=handle.id, arguments=packed)
+        value = self.client().ask("eager", task=task, task_id=handle.id, arguments=_packed(args, kwargs), make=make)
         self.history.append(Kind.OPERATION, "ok", "eager", process="client", task=handle.id, value={"returned": value})
         return handle
+
+    def describe(self, args: Sequence[Any], kwargs: Mapping[str, Any], serializer: str, make: str | None = None) -> str:
+        """What a task must be given when these arguments are published, in the workload's words."""
+        said: str = self.client().ask("describe", arguments=_packed(args, kwargs), serializer=serializer, make=make)
+        return said
 
     def result(self, task: Task) -> Mapping[str, Any]:
         """Wait for the task's result as the application's callers do, and note it."""
@@ -339,6 +361,31 @@ class Cluster:
             found = {"state": None, "value": None, "error": str(error)}
         self.history.append(Kind.OBSERVATION, "info", "result", process="client", task=task.id, value=found)
         return found
+
+    def inspect(self) -> list[str]:
+        """The node names that answer to `inspect`, as Celery's own command asks; noted."""
+        nodes: list[str] = self.client().ask("ping", timeout=self.timing.ping_timeout_s)
+        self.note("inspect", nodes=nodes)
+        return nodes
+
+    def await_log(self, process: OwnedProcess, *words: str) -> str:
+        """Wait for a line of a process's log that has all the words. Raises NeverCame."""
+
+        def look() -> str | None:
+            lines = process.log.read_text(errors="replace").splitlines()
+            return next((line for line in lines if all(word in line for word in words)), None)
+
+        return await_until(f"a line with {', '.join(words)} in {process.log.name}", look, self.timing.patience_s)
+
+    def note_logs(self) -> None:
+        """Note what each process logged as WARNING or worse, and whatever speaks of an error."""
+        for process in self.processes:
+            lines = [
+                line
+                for line in process.log.read_text(errors="replace").splitlines()
+                if any(word in line for word in ("WARNING", "ERROR", "CRITICAL", "Error"))
+            ]
+            self.note("log", log=process.name, lines=lines)
 
     def note(self, f: str, *, task: Task | None = None, **value: Any) -> Entry:
         """Write down something else that was seen, for a check to judge."""
@@ -384,6 +431,22 @@ class Cluster:
                 self.record(task)
             time.sleep(0.02)  # the pace of looking, bounded by the deadline above
 
+    def await_end(self, task: Task, status: str = "SUCCESS") -> Record | None:
+        """Wait until an execution has ended, and then for its record. Raises NeverCame."""
+        task.await_end()
+        return self.await_record(task, {status})
+
+    def await_delivered(self, task: Task, worker: Worker) -> None:
+        """Wait until the worker has received the task and the broker holds no message of it. Raises NeverCame."""
+        self.await_log(worker.process, "received", task.id)
+
+        def gone() -> bool | None:
+            with closing(self.servers.redis.client(self.redis_database)) as client:
+                waiting = [text for text in client.hvals("unacked") if task.id in text]
+            return not waiting or None
+
+        await_until(f"the acknowledgement of {task.id}", gone, self.timing.patience_s)
+
     def await_truth(self, f: str, *, task: str | None = None, count: int = 1, **value: Any) -> Entry:
         """Wait for an entry of the journal. Raises NeverCame."""
 
@@ -405,9 +468,38 @@ class Cluster:
 
     def query(self, statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Ask the scenario's database, past the subject."""
-        with psycopg.connect(self.database_url, autocommit=True) as connection:
-            cursor = connection.execute(statement.encode(), parameters)
+        with psycopg.connect(self.database_url, autocommit=True, application_name=OWN_NAME) as connection:
+            cursor = connection.execute(statement.encode(), parameters or None)
             return cursor.fetchall() if cursor.description else []
+
+    def note_sessions(self) -> None:
+        """Note what others than the harness hold in the scenario's database, once no transaction is under way."""
+
+        def settled() -> bool | None:
+            return not self.query(_TRANSACTIONS, f"{OWN_NAME}%")[0][0] or None
+
+        with suppress(NeverCame):  # what does not settle is for the check to judge
+            self.await_seen("the end of the last transaction", settled, within_s=self.timing.recovery_bound_s)
+        ((idle, connections),) = self.query(_SESSIONS, f"{OWN_NAME}%")
+        ((locks,),) = self.query(_TRANSACTIONS, f"{OWN_NAME}%")
+        self.note("sessions", idle_in_transaction=idle, connections=connections, locks=locks)
+
+    def plant(self, task: Task, **values: Any) -> bool:
+        """Write a record past the subject; whether the database took it."""
+        self.history.append(Kind.OPERATION, "invoke", "plant", task=task.id, value=values)
+        try:
+            self.view.plant({"task_id": task.id, **values})
+        except psycopg.Error as error:
+            value = {**values, "error": str(error)}
+            self.history.append(Kind.OPERATION, "fail", "plant", task=task.id, value=value)
+            return False
+        self.history.append(Kind.OPERATION, "ok", "plant", task=task.id, value=values)
+        return True
+
+    def reconnect(self) -> None:
+        """Look in anew after the servers were restarted."""
+        self.view.close()
+        self.view = self._open_view()
 
     # -- faults ------------------------------------------------------------------------------------------------
 
@@ -483,6 +575,9 @@ class Cluster:
 
     # -- how processes are made --------------------------------------------------------------------------------
 
+    def _open_view(self) -> View:
+        return self.subject.open_view(self._place(None, self.timing))
+
     def _links(self, name: str) -> Links:
         links = Links(
             Proxy(f"{name} to Postgres", self.servers.postgres.port), Proxy(f"{name} to Redis", self.servers.redis.port)
@@ -525,6 +620,10 @@ class Cluster:
 
     def _ended(self, process: OwnedProcess) -> str | None:
         return None if process.running else f"it ended with exit code {process.exit_code}"
+
+
+def _packed(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    return base64.b64encode(pickle.dumps((tuple(args), dict(kwargs)))).decode()
 
 
 def subject_environment(

@@ -21,6 +21,7 @@ from psycopg import sql
 from harness._processes import OwnedProcess
 from harness._proxy import Mode, Proxy
 from harness._servers import PostgresServer, RedisServer
+from harness._view import OWN_NAME
 
 Evidence = Mapping[str, Any]
 
@@ -102,7 +103,7 @@ def hold_rows(url: str, query: sql.Composable, what: str) -> Fault:
     connection: list[psycopg.Connection[Any]] = []
 
     def inject() -> None:
-        held = psycopg.connect(url, application_name="celery-conformance lock")
+        held = psycopg.connect(url, application_name=f"{OWN_NAME} lock")
         held.execute(query)
         connection.append(held)
 
@@ -110,7 +111,7 @@ def hold_rows(url: str, query: sql.Composable, what: str) -> Fault:
         if not connection:
             return None
         blocker = connection[0].info.backend_pid
-        with psycopg.connect(url, autocommit=True) as look:
+        with psycopg.connect(url, autocommit=True, application_name=OWN_NAME) as look:
             rows = look.execute(
                 "SELECT pid, application_name FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))", [blocker]
             ).fetchall()
@@ -135,7 +136,7 @@ def refuse_writes(url: str, table: str, condition: str, *, deferred: bool = Fals
         kind = "CONSTRAINT TRIGGER" if deferred else "TRIGGER"
         moment = "AFTER" if deferred else "BEFORE"
         timing = "DEFERRABLE INITIALLY DEFERRED" if deferred else ""
-        with psycopg.connect(url, autocommit=True) as connection:
+        with psycopg.connect(url, autocommit=True, application_name=OWN_NAME) as connection:
             connection.execute(f"CREATE SEQUENCE {name}")
             connection.execute(
                 f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
@@ -147,32 +148,32 @@ def refuse_writes(url: str, table: str, condition: str, *, deferred: bool = Fals
             )
 
     def landed() -> Evidence | None:
-        with psycopg.connect(url, autocommit=True) as connection:
+        with psycopg.connect(url, autocommit=True, application_name=OWN_NAME) as connection:
             row = connection.execute(f"SELECT last_value, is_called FROM {name}").fetchone()
         return {"refused": row[0]} if row and row[1] else None
 
     def heal() -> None:
-        with psycopg.connect(url, autocommit=True) as connection:
+        with psycopg.connect(url, autocommit=True, application_name=OWN_NAME) as connection:
             connection.execute(f"DROP FUNCTION IF EXISTS {name} CASCADE")
             connection.execute(f"DROP SEQUENCE IF EXISTS {name}")
 
     return Fault("refuse writes", f"{table} where {condition}", inject, _once(landed), heal)
 
 
-def terminate_connections(url: str, application_like: str) -> Fault:
-    """Terminate the database connections of matching applications, once."""
+def terminate_connections(url: str, application_unlike: str = f"{OWN_NAME}%") -> Fault:
+    """Terminate every connection to the database but the harness's own, once."""
     ended: list[int] = []
 
     def inject() -> None:
-        with psycopg.connect(url, autocommit=True) as connection:
+        with psycopg.connect(url, autocommit=True, application_name=OWN_NAME) as connection:
             rows = connection.execute(
                 "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
-                "AND application_name LIKE %s AND pg_terminate_backend(pid)",
-                [application_like],
+                "AND application_name NOT LIKE %s AND pg_terminate_backend(pid)",
+                [application_unlike],
             ).fetchall()
         ended.extend(pid for (pid,) in rows)
 
-    return Fault("terminate connections", application_like, inject, lambda: {"terminated": list(ended)} if ended else None)
+    return Fault("terminate connections", f"all but {application_unlike}", inject, lambda: {"terminated": list(ended)} if ended else None)
 
 
 def pause_clients(server: RedisServer, duration_s: float) -> Fault:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -13,6 +13,10 @@ import psycopg
 import redis
 from psycopg import sql
 from psycopg.rows import dict_row
+
+
+OWN_NAME = "celery-conformance"
+"""How the harness's own connections are told from the subject's."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,7 @@ class RegistryView:
     """A registry table in Postgres, by its table and column names."""
 
     def __init__(self, url: str, registry: Mapping[str, Any], audit: Mapping[str, Any] | None) -> None:
-        self._connection = psycopg.connect(url, autocommit=True, row_factory=dict_row, options="-c timezone=UTC")
+        self._connection = psycopg.connect(url, autocommit=True, row_factory=dict_row, options="-c timezone=UTC", application_name=OWN_NAME)
         self._registry = registry
         self._audit = audit
 
@@ -148,6 +152,3 @@ def _select(table: Mapping[str, Any]) -> sql.Composed:
 
 def _moment(text: object) -> datetime | None:
     return datetime.fromisoformat(text) if isinstance(text, str) else None
-
-
-__all__: Sequence[str] = ["Record", "RegistryView", "ResultBackendView", "View"]

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import psutil
@@ -29,6 +30,7 @@ class Identity:
     pid: int
 
 
+_KEEPER = Path(__file__).with_name("keeper.py")
 _here: Identity | None = None
 
 
@@ -76,7 +78,8 @@ def start_keeper(settings: Settings, identity: Identity) -> subprocess.Popen[byt
         "interval_s": settings.heartbeat_interval_s,
         "lease_s": settings.lease_s,
     }
-    keeper = subprocess.Popen([sys.executable, "-m", "reference_impl.keeper"], stdin=subprocess.PIPE)
+    # By its path: as a module of the package it would import all of it, Celery and SQLAlchemy included.
+    keeper = subprocess.Popen([sys.executable, str(_KEEPER)], stdin=subprocess.PIPE)
     assert keeper.stdin is not None
     keeper.stdin.write(json.dumps(parameters).encode())
     keeper.stdin.close()

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -22,8 +22,9 @@ from uuid import UUID
 
 from celery import Celery
 from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy.exc import DBAPIError
 
-from reference_impl.lifecycle import RedeliveryOverdue, Status, Transition, WorkerLost
+from reference_impl.lifecycle import RedeliveryOverdue, Transition, WorkerLost
 from reference_impl.liveness import Evidence, Liveness, judge
 from reference_impl.registry import AWAITING_REDELIVERY, Report, apply_within
 from reference_impl.rollcall import RollCall, call_the_roll
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 WORKER_LOST = "worker-lost"
 REDELIVERY_OVERDUE = "redelivery-overdue"
+FAILED = "failed"
 
 # Any number that no other user of advisory locks in this database would choose.
 _ONE_SWEEPER = 0x63656C65727953
@@ -111,19 +113,31 @@ class SweepReport:
 
 
 def sweep(
-    engine: Engine, app: Celery, settings: Settings, *, by: str, force: bool = False, dry_run: bool = False
+    engine: Engine,
+    app: Celery,
+    settings: Settings,
+    *,
+    by: str,
+    force: bool = False,
+    dry_run: bool = False,
+    told: Collection[str] = (),
 ) -> SweepReport:
-    """Make one pass. Raises SQLAlchemy's errors when the database fails; then nothing half-done remains."""
+    """Make one pass; `told` are tasks whose failure to be closed was logged before.
+
+    One task that cannot be closed does not keep the others. Raises SQLAlchemy's errors when the database fails as
+    a whole; then nothing half-done remains.
+    """
     with _only_sweeper(engine) as lock:
         if lock is None:
             return SweepReport(by, datetime.now(UTC), skipped="another sweep is running")
         watched = _pulse(lock, settings)
         rows = lock.execute(_SUSPECTS, {"lease_s": settings.lease_s}).all()
         lock.commit()
-        call = call_the_roll(app, settings.ping_timeout_s) if any(row.lease_ran_out for row in rows) else None
+        suspicious = watched and any(row.lease_ran_out for row in rows)
+        call = call_the_roll(app, settings.ping_timeout_s) if suspicious else None
         watched = _pulse(lock, settings) and watched
         findings = [
-            _close(engine, settings, row, _judge(row, call, watched=watched, force=force), by=by, dry_run=dry_run)
+            _close_or_tell(engine, settings, row, _judge(row, call, watched=watched, force=force), by, dry_run=dry_run)
             for row in rows
         ]
         if not dry_run:
@@ -137,7 +151,7 @@ def sweep(
         findings=tuple(findings),
     )
     _tell_result_backend(app, report)
-    _log(report)
+    _log(report, told)
     return report
 
 
@@ -181,18 +195,28 @@ def _judge(row: Row[Any], call: RollCall | None, *, watched: bool, force: bool) 
     )
 
 
+def _close_or_tell(
+    engine: Engine, settings: Settings, row: Row[Any], verdict: tuple[Liveness, str], by: str, *, dry_run: bool
+) -> Finding:
+    try:
+        return _close(engine, settings, row, verdict, by=by, dry_run=dry_run)
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise
+        cause = " ".join(str(error.orig).split())
+        return replace(_finding(row, verdict), why=f"{type(error.orig).__name__}: {cause}", action=FAILED)
+
+
+def _finding(row: Row[Any], verdict: tuple[Liveness, str]) -> Finding:
+    incarnation_id = str(row.incarnation_id) if row.incarnation_id else None
+    return Finding(row.task_id, row.task_name, row.worker_id, incarnation_id, *verdict)
+
+
 def _close(
     engine: Engine, settings: Settings, row: Row[Any], verdict: tuple[Liveness, str], *, by: str, dry_run: bool
 ) -> Finding:
     liveness, why = verdict
-    finding = Finding(
-        row.task_id,
-        row.task_name,
-        row.worker_id,
-        str(row.incarnation_id) if row.incarnation_id else None,
-        liveness,
-        why,
-    )
+    finding = _finding(row, verdict)
     if liveness is not Liveness.DEAD:
         return finding
     if row.age < timedelta(seconds=settings.minimum_age_s):
@@ -257,18 +281,24 @@ def _tell_result_backend(app: Celery, report: SweepReport) -> None:
             )
 
 
-def _log(report: SweepReport) -> None:
-    if not report.findings:
-        logger.debug("tracking: sweep by %s: nothing suspect", report.by)
-        return
+def _log(report: SweepReport, told: Collection[str]) -> None:
     for finding in report.findings:
-        if finding.action != "none":
+        if finding.action == FAILED and finding.task_id not in told:
+            logger.error(
+                "tracking: task %s[%s] was not closed by %s: %s",
+                finding.task_name,
+                finding.task_id,
+                report.by,
+                finding.why,
+            )
+        elif finding.action not in {"none", FAILED}:
             logger.warning(
                 "tracking: task %s[%s] %s: %s", finding.task_name, finding.task_id, finding.action, finding.why
             )
     counts = {value: sum(f.liveness is value for f in report.findings) for value in Liveness}
-    logger.info(
-        "tracking: sweep by %s: closed %d of %d open tasks (alive %d, unknown %d, dead %d); broker: %s",
+    logger.log(
+        logging.INFO if report.closed else logging.DEBUG,
+        "tracking: %s closed %d of %d open tasks (alive %d, unknown %d, dead %d); broker: %s",
         report.by,
         report.closed,
         len(report.findings),
@@ -276,5 +306,3 @@ def _log(report: SweepReport) -> None:
         report.broker_why,
     )
 
-
-__all__ = ["Finding", "Status", "SweepReport", "sweep"]

@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 
 from celery import Celery
+from sqlalchemy import Engine
 
 from reference_impl import incarnation
 from reference_impl.incarnation import Identity, start_keeper
 from reference_impl.registry import open_engine
 from reference_impl.settings import Settings
-from reference_impl.sweep import sweep
+from reference_impl.sweep import FAILED, sweep
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,8 @@ class Sweeper:
         self._identity = identity
         self._stopping = threading.Event()
         self._keeper: subprocess.Popen[bytes] | None = None
+        self._told: set[str] = set()
+        self._last_failure: str | None = None
 
     def register(self) -> None:
         """Take up the lease before the first task can be claimed, or leave that to the keeper if it takes long."""
@@ -50,19 +54,25 @@ class Sweeper:
 
     def _run(self) -> None:
         engine = open_engine(self._settings, pool_size=2)
+        due = time.monotonic()
         while not self._stopping.is_set():
-            try:
-                sweep(engine, self._app, self._settings, by=f"sweep {self._identity.node}")
-            except Exception as error:  # noqa: BLE001 - a failed pass must not end the worker or the next pass
-                cause = str(getattr(error, "orig", None) or error).strip().splitlines()
-                logger.error(
-                    "tracking: sweep by %s failed: %s: %s",
-                    self._identity.node,
-                    type(error).__name__,
-                    cause[0] if cause else "",
-                )
+            self._sweep_once(engine)
             self._tend_keeper()
-            self._stopping.wait(self._settings.sweep_interval_s)
+            due = max(due + self._settings.sweep_interval_s, time.monotonic())
+            self._stopping.wait(due - time.monotonic())
+
+    def _sweep_once(self, engine: Engine) -> None:
+        try:
+            report = sweep(engine, self._app, self._settings, by=f"sweep {self._identity.node}", told=self._told)
+        except Exception as error:  # noqa: BLE001 - a failed pass must not end the worker or the next pass
+            original = getattr(error, "orig", None) or error
+            cause = f"{type(original).__name__}: {' '.join(str(original).split())}"
+            if cause != self._last_failure:
+                logger.error("tracking: sweep by %s failed: %s", self._identity.node, cause)
+            self._last_failure = cause
+        else:
+            self._last_failure = None
+            self._told = {finding.task_id for finding in report.findings if finding.action == FAILED}
 
     def _tend_keeper(self) -> None:
         if self._keeper is not None and self._keeper.poll() is not None and not self._stopping.is_set():

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 import pickle
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ import celery_conformance_probe
 from celery import Celery
 from celery.app.utils import find_app
 from celery.result import AsyncResult
+from kombu import serialization
 
 
 def serve(app: Celery) -> None:
@@ -35,21 +39,28 @@ def serve(app: Celery) -> None:
         print(json.dumps(answer, default=str), file=answers, flush=True)
 
 
-def _publish(app: Celery, task: str, task_id: str, arguments: str, options: dict[str, Any]) -> float:
+def _publish(
+    app: Celery, task: str, task_id: str, arguments: str, options: dict[str, Any], make: str | None = None
+) -> float:
     """Publish; returns how long it took, in seconds."""
-    args, kwargs = _arguments(arguments)
-    began = time.monotonic()
-    app.tasks[f"conformance.{task}"].apply_async(args, kwargs, task_id=task_id, **options)
-    return time.monotonic() - began
+    with _arguments(arguments, make) as (args, kwargs):
+        began = time.monotonic()
+        app.tasks[f"conformance.{task}"].apply_async(args, kwargs, task_id=task_id, **options)
+        return time.monotonic() - began
 
 
-def _eager(app: Celery, task: str, task_id: str, arguments: str) -> Any:
+def _eager(app: Celery, task: str, task_id: str, arguments: str, make: str | None = None) -> Any:
     """Run in this process, as `task_always_eager` does; returns the outcome."""
-    args, kwargs = _arguments(arguments)
-    if args == ("open file",):
-        with Path(os.devnull).open() as file:
-            return app.tasks[f"conformance.{task}"].apply((file,), kwargs, task_id=task_id).get()
-    return app.tasks[f"conformance.{task}"].apply(args, kwargs, task_id=task_id).get()
+    with _arguments(arguments, make) as (args, kwargs):
+        return app.tasks[f"conformance.{task}"].apply(args, kwargs, task_id=task_id).get()
+
+
+def _describe(app: Celery, arguments: str, serializer: str, make: str | None = None) -> str:
+    """What a task is given when these arguments have gone through a serializer and nothing else."""
+    with _arguments(arguments, make) as (args, kwargs):
+        content_type, encoding, payload = serialization.dumps((args, kwargs), serializer)
+        arrived = serialization.loads(payload, content_type, encoding, accept=[content_type])
+        return celery_conformance_probe.describe((tuple(arrived[0]), arrived[1]))
 
 
 def _result(app: Celery, task_id: str, timeout: float) -> dict[str, Any]:
@@ -78,15 +89,24 @@ def _move_clock(app: Celery, moment: str) -> None:
     celery_conformance_probe.move_clock(moment)
 
 
-def _arguments(text: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    sys.setrecursionlimit(20_000)
+@contextmanager
+def _arguments(text: str, make: str | None) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """The arguments; `make` puts before them something that cannot travel through the pipe."""
     args, kwargs = pickle.loads(base64.b64decode(text))  # noqa: S301 - from the harness's own pipe
-    return args, kwargs
+    with Path(os.devnull).open() as file:
+        made: dict[str | None, tuple[Any, ...]] = {
+            None: (),
+            "open file": (file,),
+            "parcel": (celery_conformance_probe.Parcel("fragile", 1.5),),
+            "unspeakable": (celery_conformance_probe.Unspeakable(),),
+        }
+        yield (*made[make], *args), kwargs
 
 
 _ACTIONS = {
     "publish": _publish,
     "eager": _eager,
+    "describe": _describe,
     "result": _result,
     "ping": _ping,
     "inspect": _inspect,
@@ -96,6 +116,7 @@ _ACTIONS = {
 
 
 if __name__ == "__main__":
+    logging.basicConfig(format="[%(asctime)s: %(levelname)s/client] %(message)s", level=logging.INFO)
     application = find_app(sys.argv[1])
     application.finalize()
     serve(application)

@@ -163,6 +163,13 @@ def fail(self: Any, execution: str, message: str = "this task fails") -> None:
     raise ValueError(message)
 
 
+@probe()
+def progress(self: Any, execution: str) -> str:
+    """Report progress, in a state that is none of Celery's own."""
+    self.update_state(state="PROGRESS", meta={"current": 1, "total": 2})
+    return "done"
+
+
 @probe(max_retries=3)
 def retry_once(self: Any, execution: str, countdown: float = 0.0, mark: str | None = None) -> str:
     """Ask for one retry, staying at a mark first where one is given; then return."""
@@ -282,6 +289,13 @@ def move_clock(moment: str) -> Any:
     freezer.start()
     journal("clock moved", None, None, to=moment, reads=datetime.now(UTC).isoformat())
     return freezer
+
+
+@signals.celeryd_init.connect(weak=False)
+def _accept(conf: Any, **_: object) -> None:
+    """What a scenario asks a worker to accept besides what its application accepts."""
+    if asked := os.environ.get("CELERY_CONFORMANCE_ACCEPT"):
+        conf.accept_content = [*conf.accept_content, asked]
 
 
 @signals.worker_process_init.connect(weak=False)

@@ -1,0 +1,68 @@
+"""STALE-01: a tracking handler that fails costs a log line, not a task."""
+
+import pytest
+
+from harness import Cluster, dead_tasks_closed, failures_logged, kill, outcome_unharmed, refuse_writes, still_up
+
+CAUSE = "refused by the conformance harness"
+PLANS = {
+    "publish": ("NEW.status = 'PENDING'", "ok", "SUCCESS", {}),
+    "prerun": ("NEW.status = 'STARTED'", "ok", "SUCCESS", {}),
+    "success": ("NEW.status = 'SUCCESS'", "ok", "SUCCESS", {}),
+    "failure": ("NEW.status = 'FAILURE'", "fail", "FAILURE", {}),
+    "retry": ("NEW.status = 'RETRY' AND NEW.error_message IS NOT NULL", "retry_once", "SUCCESS", {}),
+    "revoked": ("NEW.status = 'REVOKED'", "ok", "REVOKED", {"expires": -1}),
+}
+
+
+@pytest.mark.promise("STALE-01")
+def test_each_handler_fails_in_turn(cluster: Cluster) -> None:
+    """The database refuses what each lifecycle handler writes, one handler after the other."""
+    worker = cluster.worker("a")
+    (table,) = cluster.subject.tables
+    expected_failures, expected_ends = [], {}
+
+    for handler, (condition, name, state, options) in PLANS.items():
+        fault = cluster.inject(refuse_writes(cluster.database_url, table, condition), await_landing=False)
+        task = cluster.publish(name, queue="a", options=options)
+        cluster.result(task)
+        cluster.await_landing(fault)
+        cluster.heal(fault)
+        expected_failures.append(("client" if handler == "publish" else "worker-a", task.id, CAUSE))
+        expected_ends[task.id] = (state, None)
+
+    cluster.await_log(worker.process, expected_failures[-1][1], CAUSE)
+    cluster.inspect()
+    cluster.note_logs()
+    cluster.judge(outcome_unharmed(expected_ends), failures_logged(expected_failures), still_up([worker.node]))
+
+
+@pytest.mark.promise("STALE-01")
+def test_the_sweep_at_start_fails(cluster: Cluster) -> None:
+    """The database refuses what the sweep of a starting worker writes; the sweep succeeds once it may."""
+    first = cluster.worker("a")
+    stale = cluster.publish("hold", "working", queue="a")
+    stale.await_mark("working")
+    cluster.await_record(stale, {"STARTED"})
+    cluster.inject(kill(first.process))
+    (table,) = cluster.subject.tables
+    fault = cluster.inject(
+        refuse_writes(cluster.database_url, table, "NEW.status IN ('REVOKED', 'FAILURE')"), await_landing=False
+    )
+
+    second = cluster.worker("b")
+    cluster.await_landing(fault)
+    cluster.await_log(second.process, stale.id, CAUSE)
+    task = cluster.publish("ok", queue="b")
+    cluster.result(task)
+    cluster.inspect()
+    cluster.note_logs()
+    cluster.heal(fault)
+    cluster.await_record(stale, {"REVOKED", "FAILURE"})
+
+    cluster.judge(
+        outcome_unharmed({task.id: ("SUCCESS", "'done'")}),
+        failures_logged([("worker-b", stale.id, CAUSE)]),
+        still_up([second.node]),
+        dead_tasks_closed(cluster.timing.recovery_bound_s),
+    )

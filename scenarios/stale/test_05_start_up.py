@@ -1,0 +1,67 @@
+"""STALE-05: a worker that starts does no harm to tasks of workers that live, in whatever order things happen."""
+
+import pytest
+from psycopg import sql
+
+from harness import Cluster, Mode, hold_rows, live_tasks_untouched, outcome_unharmed, sever
+
+
+@pytest.mark.promise("STALE-05")
+def test_staggered_starts(cluster: Cluster) -> None:
+    """Workers start one after the other, each while a task of the one before runs."""
+    tasks = []
+    for name in ("a", "b", "c"):
+        cluster.worker(name)
+        tasks.append(cluster.publish("hold", "working", queue=name))
+        tasks[-1].await_mark("working")
+        cluster.await_record(tasks[-1], {"STARTED"})
+
+    cluster.watch(tasks, cluster.timing.recovery_bound_s)
+    for task in tasks:
+        task.release("working")
+        cluster.await_end(task)
+
+    cluster.judge(live_tasks_untouched())
+
+
+@pytest.mark.promise("STALE-05")
+@pytest.mark.parametrize("mode", [Mode.HOLD, Mode.SWALLOW, Mode.CUT])
+def test_replies_that_do_not_arrive(cluster: Cluster, mode: Mode) -> None:
+    """The replies of a working worker are held, dropped or truncated while another one starts and sweeps."""
+    running = cluster.worker("a", behind_proxy=True)
+    task = cluster.publish("hold", "working", queue="a")
+    task.await_mark("working")
+    cluster.await_record(task, {"STARTED"})
+
+    fault = cluster.inject(sever(running.redis, mode), await_landing=False)
+    cluster.worker("b")
+    cluster.await_landing(fault)
+    cluster.watch([task], cluster.timing.recovery_bound_s)
+    cluster.heal(fault)
+    task.release("working")
+    cluster.await_end(task)
+
+    cluster.judge(live_tasks_untouched())
+
+
+@pytest.mark.promise("STALE-05")
+def test_up_but_not_yet_registered(cluster: Cluster) -> None:
+    """A worker whose registration is still waiting for a lock already executes when another one sweeps."""
+    cluster.worker("b")
+    incarnations = "celery_worker_incarnation"
+    lock = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(sql.Identifier(incarnations))
+    fault = cluster.inject(hold_rows(cluster.database_url, lock, incarnations), await_landing=False)
+    cluster.worker("a")
+    cluster.await_landing(fault)
+    task = cluster.publish("hold", "working", queue="a")
+    task.await_mark("working")
+    cluster.await_record(task, {"STARTED"})
+
+    cluster.worker("c")
+    cluster.watch([task], cluster.timing.recovery_bound_s)
+    cluster.heal(fault)
+    task.release("working")
+    cluster.await_end(task)
+    cluster.result(task)
+
+    cluster.judge(live_tasks_untouched(), outcome_unharmed({task.id: ("SUCCESS", "'released'")}))

@@ -1,0 +1,40 @@
+"""STALE-08: the record names the worker as `inspect` does."""
+
+import pytest
+
+from harness import Cluster, logged_once, worker_identified
+
+
+@pytest.mark.promise("STALE-08")
+@pytest.mark.parametrize(
+    ("pool", "name"),
+    [
+        ("prefork", "celery@3f1c9a7d2b4e"),
+        ("threads", "w.1-x_y@node-7.example.internal"),
+        ("solo", "reports"),
+    ],
+)
+def test_the_node_name(cluster: Cluster, pool: str, name: str) -> None:
+    """Whatever pool and name, `worker_id` is exactly the node name that inspect reports."""
+    worker = cluster.worker(name, pool=pool, queues=["a"])
+    cluster.inspect()
+    task = cluster.publish("hold", "working", queue="a")
+    task.await_mark("working")
+    cluster.await_record(task, {"STARTED"})
+    task.release("working")
+    cluster.await_end(task)
+
+    cluster.judge(worker_identified({task.id: worker.node}))
+
+
+@pytest.mark.promise("STALE-08")
+def test_nobody_can_know(cluster: Cluster) -> None:
+    """Tasks that run eagerly outside any worker have no worker; one WARNING says so, however many there are."""
+    for number in range(3):
+        task = cluster.run_eagerly("ok", number)
+        cluster.await_record(task, {"SUCCESS"})
+    cluster.note_logs()
+
+    cluster.judge(
+        logged_once("an unknown worker", "WARNING", ["eagerly", "worker_id"], "client", kind="unknown-worker-silent")
+    )

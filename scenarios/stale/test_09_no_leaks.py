@@ -1,0 +1,40 @@
+"""STALE-09: hundreds of tracking failures leave no session, lock or connection behind."""
+
+import pytest
+
+from harness import Cluster, no_leaks, outcome_unharmed, refuse_writes, terminate_connections
+
+ROUNDS = 60
+
+
+@pytest.mark.promise("STALE-09")
+def test_failures_before_in_and_after_the_commit(cluster: Cluster) -> None:
+    """Writes fail at once, at the commit, and by losing their connection; everything is let go of."""
+    cluster.worker("a", concurrency=2)
+    (table,) = cluster.subject.tables
+    warm = [cluster.publish("ok", queue="a") for _ in range(8)]
+    for task in warm:
+        cluster.await_end(task)
+    cluster.note_sessions()
+
+    tasks = []
+    for deferred in (False, True):
+        condition = "NEW.status IN ('STARTED', 'SUCCESS')"
+        fault = cluster.inject(
+            refuse_writes(cluster.database_url, table, condition, deferred=deferred), await_landing=False
+        )
+        tasks += [cluster.publish("ok", queue="a") for _ in range(ROUNDS)]
+        cluster.result(tasks[-1])
+        for task in tasks:
+            task.await_end()
+        cluster.await_landing(fault)
+        cluster.heal(fault)
+    for _ in range(5):
+        cluster.inject(terminate_connections(cluster.database_url))
+        tasks.append(cluster.publish("ok", queue="a"))
+        tasks[-1].await_end()
+        cluster.await_record(tasks[-1], {"SUCCESS"})
+    cluster.result(tasks[-1])
+    cluster.note_sessions()
+
+    cluster.judge(no_leaks(), outcome_unharmed({tasks[-1].id: ("SUCCESS", "'done'")}))

@@ -1,0 +1,67 @@
+"""STALE-16: the sweep command is as careful as the sweep at a worker's start."""
+
+import pytest
+
+from harness import Cluster, Mode, cleanup_guarded, dead_tasks_closed, kill, live_tasks_untouched, sever, unchanged_between
+
+
+@pytest.mark.promise("STALE-16")
+def test_without_the_broker(cluster: Cluster) -> None:
+    """The command cannot reach the broker: it refuses, and `--force` closes what is dead all the same."""
+    victim = cluster.worker("a")
+    task = cluster.publish("hold", "working", queue="a")
+    task.await_mark("working")
+    cluster.await_record(task, {"STARTED"})
+    cluster.inject(kill(victim.process))
+    link = cluster.proxy_to_redis("command to Redis")
+    cluster.inject(sever(link, Mode.REFUSE))
+
+    cluster.run_command("sweep", link=link)
+    cluster.record(task)
+    cluster.run_command("sweep", "--force", link=link)
+    cluster.record(task)
+    cluster.worker("b")
+
+    cluster.judge(cleanup_guarded(task.id, "--force"), dead_tasks_closed(cluster.timing.recovery_bound_s))
+
+
+@pytest.mark.promise("STALE-16")
+def test_force_does_not_replace_the_lease(cluster: Cluster) -> None:
+    """A busy worker renews its lease; `--force` without a broker leaves its task alone."""
+    cluster.worker("a")
+    task = cluster.publish("hold", "working", queue="a")
+    task.await_mark("working")
+    cluster.await_record(task, {"STARTED"})
+    link = cluster.proxy_to_redis("command to Redis")
+    cluster.inject(sever(link, Mode.REFUSE))
+
+    cluster.watch([task], cluster.timing.lease_s)
+    cluster.run_command("sweep", "--force", link=link)
+    cluster.watch([task], cluster.timing.heartbeat_s)
+    task.release("working")
+    cluster.await_end(task)
+
+    cluster.judge(live_tasks_untouched())
+
+
+@pytest.mark.promise("STALE-16")
+def test_a_dry_run(cluster: Cluster) -> None:
+    """`--dry-run` says what would be done about a dead worker's task, and does not do it."""
+    victim = cluster.worker("a")
+    task = cluster.publish("hold", "working", queue="a")
+    task.await_mark("working")
+    cluster.await_record(task, {"STARTED"})
+    cluster.inject(kill(victim.process))
+
+    cluster.note("dry run begins")
+    cluster.run_command("sweep", "--dry-run")
+    cluster.record(task)
+    cluster.note("dry run ended")
+    cluster.run_command("sweep")
+    cluster.await_record(task, {"REVOKED", "FAILURE"})
+    cluster.worker("b")
+
+    cluster.judge(
+        unchanged_between(task.id, "dry run begins", "dry run ended", "dry-run-changed"),
+        dead_tasks_closed(cluster.timing.recovery_bound_s),
+    )

@@ -1,0 +1,41 @@
+"""STALE-21: a task that a sweep revoked is not executed again, whenever its message comes back."""
+
+import pytest
+
+from harness import Cluster, Mode, executed, expire_visibility, outcome_unharmed, sever
+from scenarios.stale.deaths import die_with_unacknowledged_task
+
+
+@pytest.mark.promise("STALE-21")
+def test_redelivered_to_a_worker_that_started_later(cluster: Cluster) -> None:
+    """The worker that receives the message again started after the sweep, and keeps no state of its own."""
+    task = die_with_unacknowledged_task(cluster)
+    cluster.await_record(task, {"REVOKED"})
+
+    cluster.inject(expire_visibility(cluster.servers.redis, cluster.redis_database))
+    third = cluster.worker("c", queues=["a"])
+    cluster.await_delivered(task, third)
+    after = cluster.publish("ok", "after", queue="a")
+    cluster.result(after)
+
+    cluster.judge(executed(task.id, exactly=1), outcome_unharmed({after.id: ("SUCCESS", "'after'")}))
+
+
+@pytest.mark.promise("STALE-21")
+def test_revocations_that_cannot_be_read(cluster: Cluster) -> None:
+    """Without its database a worker runs fresh tasks, and holds a redelivered one until it can ask."""
+    task = die_with_unacknowledged_task(cluster)
+    cluster.await_record(task, {"REVOKED"})
+    third = cluster.worker("c", queues=["a"], behind_proxy=True)
+
+    fault = cluster.inject(sever(third.postgres, Mode.REFUSE))
+    fresh = cluster.publish("ok", "fresh", queue="a")
+    cluster.result(fresh)
+    cluster.inject(expire_visibility(cluster.servers.redis, cluster.redis_database))
+    cluster.worker("d")  # a worker that starts puts back what is overdue
+    cluster.await_log(third.process, "received", task.id)
+    cluster.watch([task], 2 * cluster.timing.revocation_wait_s)
+    cluster.heal(fault)
+    cluster.await_delivered(task, third)
+
+    cluster.judge(executed(task.id, exactly=1), outcome_unharmed({fresh.id: ("SUCCESS", "'fresh'")}))
