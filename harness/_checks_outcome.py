@@ -58,7 +58,7 @@ def outcome_unharmed(expected: Mapping[str, tuple[str, str | None]]) -> Check:
 
 
 def ends_kept(expected: Mapping[str, Mapping[str, Any]], *, result_limit_bytes: int) -> Check:
-    """The record keeps its end. `expected` maps ids to fields: a value means equal, a string in a list means part.
+    """The record keeps its end. `expected` maps ids to fields: a tuple means its parts occur, anything else means equal.
 
     Violations: `wrong-end`, `end-without-time`, `end-without-cause`, `unbounded-result`.
     """
@@ -78,7 +78,7 @@ def ends_kept(expected: Mapping[str, Mapping[str, Any]], *, result_limit_bytes: 
                 inquiry.broken("end-without-time", f"{task} is {record['status']} without a time of completion", seen[0])
             for name, wanted in fields.items():
                 found = record.get(name)
-                good = all(part in str(found) for part in wanted) if isinstance(wanted, list) else found == wanted
+                good = all(part in str(found) for part in wanted) if isinstance(wanted, tuple) else found == wanted
                 if not good:
                     inquiry.broken("end-without-cause", f"{task}: {name} is {found!r}, expected {wanted!r}", seen[0])
                 else:

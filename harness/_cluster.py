@@ -368,12 +368,13 @@ class Cluster:
         self.note("inspect", nodes=nodes)
         return nodes
 
-    def await_log(self, process: OwnedProcess, *words: str) -> str:
-        """Wait for a line of a process's log that has all the words. Raises NeverCame."""
+    def await_log(self, process: OwnedProcess, *words: str, count: int = 1) -> str:
+        """Wait for the `count`-th line of a process's log that has all the words. Raises NeverCame."""
 
         def look() -> str | None:
             lines = process.log.read_text(errors="replace").splitlines()
-            return next((line for line in lines if all(word in line for word in words)), None)
+            found = [line for line in lines if all(word in line for word in words)]
+            return found[count - 1] if len(found) >= count else None
 
         return await_until(f"a line with {', '.join(words)} in {process.log.name}", look, self.timing.patience_s)
 

@@ -117,6 +117,8 @@ class Proxy:
 
     def _drop_all(self, *, reset: bool) -> None:
         for writer in list(self._writers):
+            if writer.transport.is_closing():
+                continue
             if reset:
                 linger = struct.pack("ii", 1, 0)
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

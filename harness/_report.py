@@ -42,9 +42,15 @@ class ScenarioOutcome:
     canary: bool = False
     findings: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
 
-    def as_value(self) -> dict[str, Any]:
-        """For transport and reports."""
-        return dict(vars(self))
+    def as_text(self) -> str:
+        """For transport between processes."""
+        return json.dumps(vars(self))
+
+    @classmethod
+    def from_text(cls, text: str) -> ScenarioOutcome:
+        """What arrived."""
+        value = json.loads(text)
+        return cls(**{**value, "verdict": Verdict(value["verdict"])})
 
 
 def promise_rows(catalogue: Catalogue, outcomes: Iterable[ScenarioOutcome], shown: Sequence[Promise]) -> list[dict[str, Any]]:

@@ -223,12 +223,12 @@ class Conformance:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect outcomes; one line a scenario, as it ends."""
-        value: dict[str, Any] | None = getattr(report, "conformance", None)
+        text: str | None = getattr(report, "conformance", None)
         if report.when == "teardown":
             self._running.pop(report.nodeid, None)
-        if value is None or self.is_helper:
+        if text is None or self.is_helper:
             return
-        outcome = ScenarioOutcome(**{**value, "verdict": Verdict(value["verdict"])})
+        outcome = ScenarioOutcome.from_text(text)
         self.outcomes.append(outcome)
         terminal: TerminalReporter | None = self.config.pluginmanager.get_plugin("terminalreporter")
         if terminal is None or self.config.option.verbose < 0:
@@ -244,11 +244,12 @@ class Conformance:
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
         """No letters for scenarios, which have lines; in a proof run, words of its own."""
-        value: dict[str, Any] | None = getattr(report, "conformance", None)
-        if value is None:
+        text: str | None = getattr(report, "conformance", None)
+        if text is None:
             return None
-        if self.prove and not value["canary"] and report.outcome == "passed":
-            return ("red", "", "RED") if value["red"] else ("not red", "", "NOT RED")
+        outcome = ScenarioOutcome.from_text(text)
+        if self.prove and not outcome.canary and report.outcome == "passed":
+            return ("red", "", "RED") if outcome.red else ("not red", "", "NOT RED")
         return (report.outcome, "", report.outcome.upper())
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -380,7 +381,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report.user_properties += [("promise", outcome.promise), ("verdict", str(outcome.verdict))]
     if outcome.defect:
         report.user_properties.append(("defect", outcome.defect))
-    report.conformance = outcome.as_value()  # type: ignore[attr-defined] - xdist carries it to the controller
+    # As text: xdist carries only plain types from its helpers to the controller.
+    report.conformance = outcome.as_text()  # type: ignore[attr-defined]
     if report.failed:
         report.longrepr = _explanation(conformance, item, call, outcome)
     if conformance.prove and not canary and report.when == "call":

@@ -160,7 +160,7 @@ def _watch_and_sweep(engine: Engine, app: Celery, settings: Settings, *, force: 
     deadline = time.monotonic() + settings.lease_s + 2 * (settings.sweep_interval_s + settings.ping_timeout_s)
     told = False
     while True:
-        report = sweep(engine, app, settings, by="cli", force=force, dry_run=dry_run)
+        report = sweep(engine, app, settings, by="cli", force=force, dry_run=dry_run, prove_broker=True)
         suspects = any(finding.liveness == "unknown" for finding in report.findings)
         settled = report.watched or not suspects or (report.broker_works is False and not force)
         if (settled and not report.skipped) or time.monotonic() > deadline:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
+import psycopg  # noqa: F401 - SQLAlchemy would import it at the first write, which a task waits for
 from sqlalchemy import Connection, Engine, Row, Table, bindparam, create_engine, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session, sessionmaker

@@ -6,9 +6,9 @@ road that theirs would take, does another's silence mean anything.
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -19,6 +19,7 @@ from celery.worker.control import inspect_command
 from reference_impl import incarnation
 
 COMMAND = "tracker_incarnation"
+_GRACE_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,21 @@ class RollCall:
 
 
 @inspect_command(name=COMMAND)
-def _answer(state: Any) -> dict[str, str | None]:  # noqa: ARG001 - the signature is Celery's
+def _answer(state: Any, caller: str | None = None) -> dict[str, str | None]:  # noqa: ARG001 - Celery's signature
     """A worker's answer: its own incarnation."""
     identity = incarnation.current()
     return {"incarnation": str(identity.incarnation_id) if identity else None}
 
 
-def call_the_roll(app: Celery, timeout_s: float) -> RollCall:
-    """Ask every worker who it is, for `timeout_s` seconds. Never raises, and never takes much longer.
+class _Complete(Exception):  # noqa: N818 - no error: everybody who is asked for has answered
+    """Ends the waiting early."""
 
-    It runs in a thread of its own: kombu retries without end on some failures, whatever time-out it is given.
+
+def call_the_roll(app: Celery, timeout_s: float, expected: Collection[str] = ()) -> RollCall:
+    """Ask every worker who it is, for `timeout_s` seconds, or until all `expected` incarnations have answered.
+
+    Never raises, and never takes much longer. It runs in a thread of its own: kombu retries without end on some
+    failures, whatever time-out it is given.
     """
     answers: dict[str, str | None] = {}
     own = f"tracker-{uuid4().hex}"
@@ -48,13 +54,15 @@ def call_the_roll(app: Celery, timeout_s: float) -> RollCall:
 
     def attempt() -> None:
         try:
-            _collect(app, own, timeout_s, answers)
+            _collect(app, own, timeout_s, answers, {own, *expected})
+        except _Complete:
+            return
         except Exception as error:  # noqa: BLE001 - any failure of the broker is one and the same: no proof
             failure.append(f"{type(error).__name__}: {error}")
 
     thread = threading.Thread(target=attempt, name="celery-tracker roll call", daemon=True)
     thread.start()
-    thread.join(timeout_s * 2 + 0.5)
+    thread.join(timeout_s + _GRACE_S)
     heard = dict(answers)
     if own in heard:
         del heard[own]
@@ -64,7 +72,8 @@ def call_the_roll(app: Celery, timeout_s: float) -> RollCall:
     return RollCall(False, f"the sweep's own call did not come back through the broker within {timeout_s:g} s", heard)
 
 
-def _collect(app: Celery, own: str, timeout_s: float, answers: dict[str, str | None]) -> None:
+def _collect(app: Celery, own: str, timeout_s: float, answers: dict[str, str | None], wanted: set[str]) -> None:
+    deadline = time.monotonic() + timeout_s
     patience = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "max_retries": 1}
     base = app.connection_for_write(connect_timeout=timeout_s)
     options = {**(base.transport_options or {}), **patience}
@@ -72,25 +81,28 @@ def _collect(app: Celery, own: str, timeout_s: float, answers: dict[str, str | N
         connection.connect()
         mailbox = app.control.mailbox(connection)
         channel = connection.channel()
-        node = mailbox.Node(own, channel=channel, handlers={COMMAND: lambda _state: {"incarnation": own}})
-        listener = node.listen(channel=channel)
-        with listener:
+        node = mailbox.Node(own, channel=channel, handlers={COMMAND: lambda _state, caller: {"incarnation": caller}})
+
+        def hear(body: Any, message: Any) -> None:  # noqa: ARG001 - kombu's signature
+            # Others broadcast here too; a node that nobody knows must not show up among their answers.
+            if body.get("method") == COMMAND and body.get("arguments", {}).get("caller") == own:
+                node.dispatch(**{name: body[name] for name in ("method", "arguments", "reply_to", "ticket")})
+
+        def note(reply: dict[str, Any]) -> None:
+            for name, said in reply.items():
+                answers[name] = said.get("incarnation") if isinstance(said, dict) else None
+            if wanted <= set(answers.values()):
+                raise _Complete
+
+        with node.listen(channel=channel, callback=hear):
             # The transport subscribes when it first drains; a call sent before that would not come back.
             _drain(connection, timeout_s / 20)
-            deadline = time.monotonic() + timeout_s
-            mailbox.multi_call(COMMAND, timeout=max(0.01, deadline - time.monotonic()), callback=_note(answers))
-
-
-def _note(answers: dict[str, str | None]) -> Any:
-    def note(reply: dict[str, dict[str, Any]]) -> None:
-        for name, said in reply.items():
-            answers[name] = said.get("incarnation") if isinstance(said, dict) else None
-
-    return note
+            left = max(0.01, deadline - time.monotonic())
+            mailbox.multi_call(COMMAND, {"caller": own}, timeout=left, callback=note)
 
 
 def _drain(connection: Any, timeout_s: float) -> None:
     try:
         connection.drain_events(timeout=timeout_s)
-    except (TimeoutError, socket.timeout):
+    except TimeoutError:
         return

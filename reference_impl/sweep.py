@@ -5,7 +5,7 @@
    of the sweepers themselves, every lease looks run out; none counts until a full lease has been watched.
 3. Suspects: open attempts whose incarnation's lease has run out, and started records of workers that never
    registered.
-4. The roll call, only if there is a suspect.
+4. The roll call, if there is a suspect or the caller wants the broker's proof in any case.
 5. Each dead incarnation's tasks are closed in one transaction that locks the incarnation first and looks at its
    lease again, so that a renewal in between wins.
 """
@@ -120,9 +120,12 @@ def sweep(
     by: str,
     force: bool = False,
     dry_run: bool = False,
+    prove_broker: bool = False,
     told: Collection[str] = (),
 ) -> SweepReport:
-    """Make one pass; `told` are tasks whose failure to be closed was logged before.
+    """Make one pass. With `prove_broker` the roll is called even if nobody is suspect.
+
+    `told` are tasks whose failure to be closed was logged before.
 
     One task that cannot be closed does not keep the others. Raises SQLAlchemy's errors when the database fails as
     a whole; then nothing half-done remains.
@@ -133,8 +136,10 @@ def sweep(
         watched = _pulse(lock, settings)
         rows = lock.execute(_SUSPECTS, {"lease_s": settings.lease_s}).all()
         lock.commit()
-        suspicious = watched and any(row.lease_ran_out for row in rows)
-        call = call_the_roll(app, settings.ping_timeout_s) if suspicious else None
+        suspects = {str(row.incarnation_id) for row in rows if row.lease_ran_out}
+        call = None
+        if prove_broker or (watched and suspects):
+            call = call_the_roll(app, settings.ping_timeout_s, suspects)
         watched = _pulse(lock, settings) and watched
         findings = [
             _close_or_tell(engine, settings, row, _judge(row, call, watched=watched, force=force), by, dry_run=dry_run)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 
 from celery import Celery
@@ -54,12 +53,10 @@ class Sweeper:
 
     def _run(self) -> None:
         engine = open_engine(self._settings, pool_size=2)
-        due = time.monotonic()
         while not self._stopping.is_set():
             self._sweep_once(engine)
             self._tend_keeper()
-            due = max(due + self._settings.sweep_interval_s, time.monotonic())
-            self._stopping.wait(due - time.monotonic())
+            self._stopping.wait(self._settings.sweep_interval_s)
 
     def _sweep_once(self, engine: Engine) -> None:
         try:

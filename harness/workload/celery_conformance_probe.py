@@ -28,6 +28,9 @@ DIRECTORY = Path(os.environ["CELERY_CONFORMANCE_DIRECTORY"])
 _LOOK_S = 0.005
 _TICK_S = 0.05
 
+if ASKED_TO_ACCEPT := os.environ.get("CELERY_CONFORMANCE_ACCEPT"):
+    current_app.conf.accept_content = [*current_app.conf.accept_content, ASKED_TO_ACCEPT]
+
 # The workload's own clocks, taken before a scenario moves those of the process.
 _monotonic = time.monotonic
 _time = time.time
@@ -282,20 +285,19 @@ def describe(value: object, depth: int = 0) -> str:
 
 
 def move_clock(moment: str) -> Any:
-    """Move this process's wall clock to an aware ISO moment, from where it runs on; the workload's own stays."""
+    """Move this process's wall clock to an aware ISO moment, from where it runs on; the workload's own stays.
+
+    A step of the wall clock does not touch the monotonic one, which freezegun would move as well.
+    """
     from freezegun import freeze_time  # noqa: PLC0415 - only scenarios about clocks need it in the application
 
-    freezer = freeze_time(datetime.fromisoformat(moment), tick=True)
+    untouched = {name: getattr(time, name) for name in ("monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns")}
+    freezer = freeze_time(datetime.fromisoformat(moment), tick=True, ignore=[__name__])
     freezer.start()
+    for name, clock in untouched.items():
+        setattr(time, name, clock)
     journal("clock moved", None, None, to=moment, reads=datetime.now(UTC).isoformat())
     return freezer
-
-
-@signals.celeryd_init.connect(weak=False)
-def _accept(conf: Any, **_: object) -> None:
-    """What a scenario asks a worker to accept besides what its application accepts."""
-    if asked := os.environ.get("CELERY_CONFORMANCE_ACCEPT"):
-        conf.accept_content = [*conf.accept_content, asked]
 
 
 @signals.worker_process_init.connect(weak=False)

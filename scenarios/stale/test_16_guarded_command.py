@@ -15,6 +15,7 @@ def test_without_the_broker(cluster: Cluster) -> None:
     cluster.inject(kill(victim.process))
     link = cluster.proxy_to_redis("command to Redis")
     cluster.inject(sever(link, Mode.REFUSE))
+    cluster.watch([task], cluster.timing.lease_s)
 
     cluster.run_command("sweep", link=link)
     cluster.record(task)

@@ -14,7 +14,7 @@ def test_the_first_worker_dies_while_the_retry_waits(cluster: Cluster) -> None:
     victim = cluster.worker("a")
     task = cluster.publish("retry_once", COUNTDOWN_S, queue="a")
     cluster.await_record(task, {"RETRY"})
-    cluster.await_log(victim.process, "received", task.id, "ETA")
+    cluster.await_log(victim.process, "received", task.id, count=2)
     cluster.await_record(task, lambda record: record.error_message is not None)
 
     cluster.note("waiting")

@@ -24,7 +24,7 @@ def test_each_end_keeps_what_belongs_to_it(cluster: Cluster) -> None:
                 failed.id: {
                     "status": "FAILURE",
                     "error_type": "ValueError",
-                    "error_message": ["no such customer"],
+                    "error_message": ("no such customer",),
                 },
                 expired.id: {"status": "REVOKED"},
             },
@@ -46,7 +46,7 @@ def test_who_and_why(cluster: Cluster) -> None:
 
     cluster.judge(
         ends_kept(
-            {task.id: {"status": "REVOKED", "ended_by": ["sweep"], "error_message": [victim.node, "died"]}},
+            {task.id: {"status": "REVOKED", "ended_by": ("sweep",), "error_message": (victim.node, "died")}},
             result_limit_bytes=0,
         )
     )
