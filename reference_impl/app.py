@@ -11,7 +11,6 @@ from reference_impl.install import install
 app = Celery("reference")
 app.conf.update(
     task_track_started=True,
-    result_extended=True,
     accept_content=["json"],
     broker_connection_retry_on_startup=True,
 )
