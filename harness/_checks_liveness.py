@@ -113,15 +113,16 @@ def untouched_until(task: str, age_s: float) -> Check:
     return Check("untouched-until", examine)
 
 
-def sweep_says(expected: dict[str, tuple[str, str]]) -> Check:
-    """The last sweep command tells for each task (by id) its liveness and, in words, why.
+def sweep_says(expected: dict[str, tuple[str, str]], *flags: str) -> Check:
+    """The last sweep command, or the last one with these flags, tells for each task (by id) its liveness and, in words, why.
 
     `expected` maps task ids to (liveness, a part of the explanation). Violations: `wrong-liveness`, `unexplained`.
     """
 
     def examine(history: History) -> Finding:
         inquiry = Inquiry("sweep-says")
-        sweeps = [entry for entry in history.select(Kind.OPERATION, "sweep") if entry.type != "invoke"]
+        done = [entry for entry in history.select(Kind.OPERATION, "sweep") if entry.type != "invoke"]
+        sweeps = [entry for entry in done if set(flags) <= set(entry.value["flags"])]
         report = sweeps[-1].value.get("report") if sweeps else None
         if not report:
             inquiry.lacking("a report of the sweep")

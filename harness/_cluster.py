@@ -368,15 +368,20 @@ class Cluster:
         self.note("inspect", nodes=nodes)
         return nodes
 
-    def await_log(self, process: OwnedProcess, *words: str, count: int = 1) -> str:
-        """Wait for the `count`-th line of a process's log that has all the words. Raises NeverCame."""
+    def await_log(self, process: OwnedProcess, *words: str, count: int = 1) -> str | None:
+        """Wait for the `count`-th line of a process's log that has all the words; None when it does not come.
+
+        Not coming is for a check to judge.
+        """
 
         def look() -> str | None:
             lines = process.log.read_text(errors="replace").splitlines()
             found = [line for line in lines if all(word in line for word in words)]
             return found[count - 1] if len(found) >= count else None
 
-        return await_until(f"a line with {', '.join(words)} in {process.log.name}", look, self.timing.patience_s)
+        with suppress(NeverCame):
+            return await_until(f"a line with {', '.join(words)}", look, self.timing.patience_s)
+        return None
 
     def note_logs(self) -> None:
         """Note what each process logged as WARNING or worse, and whatever speaks of an error."""
@@ -439,7 +444,8 @@ class Cluster:
 
     def await_delivered(self, task: Task, worker: Worker) -> None:
         """Wait until the worker has received the task and the broker holds no message of it. Raises NeverCame."""
-        self.await_log(worker.process, "received", task.id)
+        if self.await_log(worker.process, "received", task.id) is None:
+            raise NeverCame(f"{worker.node} did not receive {task.id}")
 
         def gone() -> bool | None:
             with closing(self.servers.redis.client(self.redis_database)) as client:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import Cluster, Mode, cleanup_guarded, dead_tasks_closed, kill, live_tasks_untouched, sever, unchanged_between
+from harness import Cluster, Mode, cleanup_guarded, dead_tasks_closed, kill, live_tasks_untouched, sever, sweep_says, unchanged_between
 
 
 @pytest.mark.promise("STALE-16")
@@ -54,6 +54,7 @@ def test_a_dry_run(cluster: Cluster) -> None:
     cluster.await_record(task, {"STARTED"})
     cluster.inject(kill(victim.process))
 
+    cluster.watch([task], cluster.timing.lease_s)
     cluster.note("dry run begins")
     cluster.run_command("sweep", "--dry-run")
     cluster.record(task)
@@ -64,5 +65,6 @@ def test_a_dry_run(cluster: Cluster) -> None:
 
     cluster.judge(
         unchanged_between(task.id, "dry run begins", "dry run ended", "dry-run-changed"),
+        sweep_says({task.id: ("dead", "silent")}, "--dry-run"),
         dead_tasks_closed(cluster.timing.recovery_bound_s),
     )

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from reference_impl import sweep
+from reference_impl import cli
 
 
 def apply() -> None:
-    whole = sweep.sweep
+    watch_and_sweep = cli._watch_and_sweep
 
-    def trusting(*args: Any, by: str, force: bool = False, **kwargs: Any) -> Any:
-        return whole(*args, by=by, force=force or by == "cli", **kwargs)
+    def trusting(*args: Any, force: bool, dry_run: bool) -> Any:  # noqa: ARG001 - the bug is to ignore it
+        return watch_and_sweep(*args, force=True, dry_run=dry_run)
 
-    sweep.sweep = trusting
+    cli._watch_and_sweep = trusting

@@ -6,6 +6,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from reference_impl import registry
 
+FORGOTTEN_MAX = 10
 forgotten: list[Any] = []
 
 
@@ -16,6 +17,8 @@ def apply() -> None:
         try:
             return applied(self, report)
         except SQLAlchemyError:
+            if len(forgotten) == FORGOTTEN_MAX:
+                raise
             dialect = self._engine.dialect
             arguments, options = dialect.create_connect_args(self._engine.url)
             connection = dialect.connect(*arguments, **options)
