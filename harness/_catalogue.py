@@ -58,7 +58,9 @@ class Catalogue:
         systems = {promise_id.partition("-")[0] for promise_id in self.promises}
         for name in wanted:
             upper = name.upper()
-            found = {key: promise for key, promise in self.promises.items() if key == upper or key.startswith(f"{upper}-")}
+            found = {
+                key: promise for key, promise in self.promises.items() if key == upper or key.startswith(f"{upper}-")
+            }
             if not found:
                 raise unknown("promise", name, [*self.promises, *systems])
             chosen |= found
@@ -98,7 +100,17 @@ def load_catalogue(path: Path) -> Catalogue:
 
 def _promise(path: Path, entry: Mapping[str, Any]) -> Promise:
     name = entry.get("id", "an entry without id")
-    known = {"id", "title", "severity", "statement", "capabilities", "scenarios", "defects", "markers", "not_applicable"}
+    known = {
+        "id",
+        "title",
+        "severity",
+        "statement",
+        "capabilities",
+        "scenarios",
+        "defects",
+        "markers",
+        "not_applicable",
+    }
     for key in entry:
         if key not in known:
             raise UsageError(f"catalogue {path}: {name}: {unknown('key', key, known)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import pairwise
 
 from harness._executions import executions, sweeper_since
 from harness._history import Entry, History, Kind
@@ -63,7 +64,9 @@ def dead_tasks_closed(bound_s: float) -> Check:
                 inquiry.lacking("a living sweeper")
                 continue
             since = max([since, *(entry.at for entry in history.faults("heal") if entry.at < _last(history))])
-            elsewhere = [other for other in runs if other.task == execution.task and other.start.at > execution.killed_at]
+            elsewhere = [
+                other for other in runs if other.task == execution.task and other.start.at > execution.killed_at
+            ]
             moved = [
                 seen
                 for seen in history.observations("record", execution.task)
@@ -77,7 +80,9 @@ def dead_tasks_closed(bound_s: float) -> Check:
             else:
                 last = history.observations("record", execution.task)[-1:]
                 status = last[0].value.get("status") if last else "nothing"
-                message = f"{execution.task} died with its process on {execution.node}, and its record still says {status}"
+                message = (
+                    f"{execution.task} died with its process on {execution.node}, and its record still says {status}"
+                )
                 inquiry.broken("false-alive", message, execution.start, *last)
         return inquiry.finding(f"every dead task was closed within {bound_s:g} s")
 
@@ -102,7 +107,9 @@ def untouched_until(task: str, age_s: float) -> Check:
                 break
             age = (datetime.fromisoformat(completed) - datetime.fromisoformat(started)).total_seconds()
             if age < age_s:
-                inquiry.broken("too-young", f"{task} was closed at an age of {age:.2f} s, the minimum is {age_s:g} s", entry)
+                inquiry.broken(
+                    "too-young", f"{task} was closed at an age of {age:.2f} s, the minimum is {age_s:g} s", entry
+                )
             else:
                 inquiry.seen()
             break
@@ -133,7 +140,9 @@ def sweep_says(expected: dict[str, tuple[str, str]], *flags: str) -> Check:
             if finding is None:
                 inquiry.broken("unexplained", f"the sweep says nothing about {task}", sweeps[-1])
             elif finding["liveness"] != liveness:
-                message = f"the sweep calls the worker of {task} {finding['liveness']} ({finding['why']}); it is {liveness}"
+                message = (
+                    f"the sweep calls the worker of {task} {finding['liveness']} ({finding['why']}); it is {liveness}"
+                )
                 inquiry.broken("wrong-liveness", message, sweeps[-1])
             elif part not in finding["why"]:
                 message = f"the sweep explains {task} by {finding['why']!r}, which does not say {part!r}"
@@ -169,11 +178,13 @@ def heartbeat_moves(task: str, interval_s: float, lease_s: float) -> Check:
             inquiry.broken("no-heartbeat", f"{task} ran for {span:.1f} s without a heartbeat", marks[0])
             return inquiry.finding("")
         moments = [datetime.fromisoformat(moment) for moment in sorted(beats, key=datetime.fromisoformat)]
-        gaps = [(after - before).total_seconds() for before, after in zip(moments, moments[1:], strict=False)]
+        gaps = [(after - before).total_seconds() for before, after in pairwise(moments)]
         final = ends[0] - max(entry.at for entry in beats.values())
         worst = max([*gaps, final])
         if worst >= lease_s:
-            inquiry.broken("starved", f"{task} lived, and its heartbeat stood still for {worst:.2f} s", *list(beats.values())[-1:])
+            inquiry.broken(
+                "starved", f"{task} lived, and its heartbeat stood still for {worst:.2f} s", *list(beats.values())[-1:]
+            )
         elif len(moments) < span / interval_s / 2:
             message = f"{len(moments)} heartbeats in {span:.1f} s, one every {interval_s:g} s was configured"
             inquiry.broken("starved", message, *list(beats.values())[-1:])
@@ -190,7 +201,7 @@ def gil_was_held(task: str, at_least_s: float) -> Check:
     def examine(history: History) -> Finding:
         inquiry = Inquiry("gil-was-held")
         signs = sorted(entry.at for f in ("mark", "tick", "gil released") for entry in history.truth(f, task))
-        longest = max((after - before for before, after in zip(signs, signs[1:], strict=False)), default=0.0)
+        longest = max((after - before for before, after in pairwise(signs)), default=0.0)
         if longest < at_least_s:
             inquiry.lacking(f"a GIL held for {at_least_s:g} s (it was held {longest:.2f} s)")
         inquiry.seen()

@@ -47,7 +47,9 @@ def outcome_unharmed(expected: Mapping[str, tuple[str, str | None]]) -> Check:
                 continue
             found = seen[-1].value
             if found["state"] != state:
-                inquiry.broken("task-failed", f"{task} ended as {found['state']} ({found['error']}), not {state}", seen[-1])
+                inquiry.broken(
+                    "task-failed", f"{task} ended as {found['state']} ({found['error']}), not {state}", seen[-1]
+                )
             elif value is not None and found["value"] != value:
                 inquiry.broken("wrong-result", f"{task} returned {found['value']}, not {value}", seen[-1])
             else:
@@ -72,10 +74,14 @@ def ends_kept(expected: Mapping[str, Mapping[str, Any]], *, result_limit_bytes: 
                 continue
             record = seen[0].value
             if record.get("status") != fields["status"]:
-                inquiry.broken("wrong-end", f"{task}: expected {fields['status']}, the record says {record.get('status')}", seen[0])
+                inquiry.broken(
+                    "wrong-end", f"{task}: expected {fields['status']}, the record says {record.get('status')}", seen[0]
+                )
                 continue
             if record.get("completed_at") is None:
-                inquiry.broken("end-without-time", f"{task} is {record['status']} without a time of completion", seen[0])
+                inquiry.broken(
+                    "end-without-time", f"{task} is {record['status']} without a time of completion", seen[0]
+                )
             for name, wanted in fields.items():
                 found = record.get(name)
                 good = all(part in str(found) for part in wanted) if isinstance(wanted, tuple) else found == wanted
@@ -85,7 +91,9 @@ def ends_kept(expected: Mapping[str, Mapping[str, Any]], *, result_limit_bytes: 
                     inquiry.seen()
             stored = len(json.dumps(record.get("result")).encode())
             if result_limit_bytes and stored > result_limit_bytes:
-                inquiry.broken("unbounded-result", f"{task}: {stored} bytes of result, the limit is {result_limit_bytes}", seen[0])
+                inquiry.broken(
+                    "unbounded-result", f"{task}: {stored} bytes of result, the limit is {result_limit_bytes}", seen[0]
+                )
         return inquiry.finding("each record keeps its end")
 
     return Check("ends-kept", examine)
@@ -103,7 +111,11 @@ def closed_once(tasks: Sequence[str]) -> Check:
                 continue
             ends = [step for step in seen[-1].value["trail"] if step["to_status"] in TERMINAL and not step["refused"]]
             if len(ends) > 1:
-                inquiry.broken("closed-twice", f"{task} was closed {len(ends)} times, by {[step['who'] for step in ends]}", seen[-1])
+                inquiry.broken(
+                    "closed-twice",
+                    f"{task} was closed {len(ends)} times, by {[step['who'] for step in ends]}",
+                    seen[-1],
+                )
             elif not ends:
                 inquiry.broken("not-closed", f"{task} was never closed", seen[-1])
             else:
@@ -229,7 +241,9 @@ def audited(task: str, path: Sequence[tuple[str | None, str, str]]) -> Check:
                 inquiry.seen()
         moments = [datetime.fromisoformat(step["at"]) for step in steps]
         if moments != sorted(moments) or any(moment.tzinfo is None for moment in moments):
-            inquiry.broken("unordered-trail", f"{task}: the trail's times are {[str(moment) for moment in moments]}", seen[-1])
+            inquiry.broken(
+                "unordered-trail", f"{task}: the trail's times are {[str(moment) for moment in moments]}", seen[-1]
+            )
         return inquiry.finding("each transition tells from, to, when, who and why")
 
     return Check("audited", examine)

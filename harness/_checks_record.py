@@ -75,9 +75,16 @@ def arguments_bounded(task: str, limit_bytes: int, original_bytes: int) -> Check
         for form in forms:
             size = len(json.dumps(form, ensure_ascii=False).encode())
             if size > limit_bytes:
-                inquiry.broken("unbounded-arguments", f"{size} bytes of arguments are stored, the limit is {limit_bytes}", seen[-1])
+                inquiry.broken(
+                    "unbounded-arguments", f"{size} bytes of arguments are stored, the limit is {limit_bytes}", seen[-1]
+                )
         marked = [form for form in forms if isinstance(form, dict) and form.get("truncated")]
-        told = [number for form in marked for number in form.values() if isinstance(number, int) and not isinstance(number, bool)]
+        told = [
+            number
+            for form in marked
+            for number in form.values()
+            if isinstance(number, int) and not isinstance(number, bool)
+        ]
         if not marked:
             inquiry.broken("unmarked-truncation", "nothing marks the stored arguments as truncated", seen[-1])
         elif not any(original_bytes <= number <= original_bytes * 1.2 + 100 for number in told):
@@ -106,7 +113,9 @@ def worker_identified(tasks: Mapping[str, str]) -> Check:
                 continue
             found = seen[-1].value.get("worker_id")
             if found not in names:
-                inquiry.broken("wrong-worker", f"{task} is said to run on {found!r}; inspect knows {sorted(names)}", seen[-1])
+                inquiry.broken(
+                    "wrong-worker", f"{task} is said to run on {found!r}; inspect knows {sorted(names)}", seen[-1]
+                )
             elif found != node:
                 inquiry.broken("wrong-worker", f"{task} is said to run on {found!r}; it runs on {node!r}", seen[-1])
             else:
@@ -128,7 +137,9 @@ def logged_once(what: str, level: str, words: Sequence[str], log: str, *, kind: 
             return inquiry.finding("")
         lines = [line for line in found[-1].value["lines"] if level in line and all(word in line for word in words)]
         if len(lines) != 1:
-            inquiry.broken(kind, f"{what}: {len(lines)} {level} lines with {', '.join(words)} in {log}, expected one", found[-1])
+            inquiry.broken(
+                kind, f"{what}: {len(lines)} {level} lines with {', '.join(words)} in {log}, expected one", found[-1]
+            )
         inquiry.seen()
         return inquiry.finding(f"{what}: one line says so")
 
@@ -152,7 +163,9 @@ def failures_logged(expected: Sequence[tuple[str, str, str]]) -> Check:
             if not lines:
                 inquiry.broken("silent-failure", f"no ERROR line in {log} names {task} and {cause!r}", logs[log])
             elif len(lines) > 1:
-                inquiry.broken("noisy-failure", f"{len(lines)} ERROR lines in {log} tell one failure of {task}", logs[log])
+                inquiry.broken(
+                    "noisy-failure", f"{len(lines)} ERROR lines in {log} tell one failure of {task}", logs[log]
+                )
             else:
                 inquiry.seen()
         for log, entry in logs.items():
@@ -198,7 +211,9 @@ def no_leaks(growth_allowed: int = 0) -> Check:
             return inquiry.finding("")
         before, after = seen[0].value, seen[-1].value
         if after["idle_in_transaction"]:
-            inquiry.broken("idle-in-transaction", f"{after['idle_in_transaction']} sessions are idle in transaction", seen[-1])
+            inquiry.broken(
+                "idle-in-transaction", f"{after['idle_in_transaction']} sessions are idle in transaction", seen[-1]
+            )
         if after["locks"]:
             inquiry.broken("held-lock", f"{after['locks']} row locks are held by nobody's work", seen[-1])
         if after["connections"] > before["connections"] + growth_allowed:
@@ -278,7 +293,9 @@ def queue_time_told(task: str) -> Check:
         early = [entry for entry in seen if published[0].at <= entry.at < starts[0].at]
         if not any(entry.value.get("status") == "PENDING" for entry in early):
             statuses = [entry.value.get("status") for entry in early]
-            inquiry.broken("no-record-while-queued", f"{task} was queued, and its record said {statuses}", published[0], *early)
+            inquiry.broken(
+                "no-record-while-queued", f"{task} was queued, and its record said {statuses}", published[0], *early
+            )
         last = seen[-1].value
         waited = starts[0].at - published[0].at
         if "queued_at" not in last or "started_at" not in last:
@@ -286,7 +303,9 @@ def queue_time_told(task: str) -> Check:
             return inquiry.finding("")
         told = (datetime.fromisoformat(last["started_at"]) - datetime.fromisoformat(last["queued_at"])).total_seconds()
         if told < 0 or abs(told - waited) > 0.5 + waited / 10:
-            inquiry.broken("queue-time-lost", f"{task} waited {waited:.2f} s in the queue, the record tells {told:.2f} s", seen[-1])
+            inquiry.broken(
+                "queue-time-lost", f"{task} waited {waited:.2f} s in the queue, the record tells {told:.2f} s", seen[-1]
+            )
         inquiry.seen()
         return inquiry.finding(f"{waited:.2f} s of waiting told apart from the run")
 
@@ -308,7 +327,9 @@ def published_in_time(task: str, bound_s: float) -> Check:
         if done[0].type != "ok":
             inquiry.broken("publish-failed", f"publishing failed: {value.get('error')}", done[0])
         elif value["seconds"] > bound_s:
-            inquiry.broken("publish-blocked", f"publishing took {value['seconds']:.2f} s, the bound is {bound_s:g} s", done[0])
+            inquiry.broken(
+                "publish-blocked", f"publishing took {value['seconds']:.2f} s, the bound is {bound_s:g} s", done[0]
+            )
         inquiry.seen()
         return inquiry.finding("the publisher published all the same")
 

@@ -210,7 +210,7 @@ class Cluster:
         self._clients: dict[str, Client] = {}
         self._seen: dict[tuple[str, str], Mapping[str, Any]] = {}
         self.view = self._open_view()
-        self._undo.callback(lambda: self.view.close())
+        self._undo.callback(self._close_view)
 
     # -- processes ---------------------------------------------------------------------------------------------
 
@@ -405,13 +405,17 @@ class Cluster:
         value = record.as_value() if record else {}
         if self._seen.get(("record", task.id)) != value:
             self._seen["record", task.id] = value
-            self.history.append(Kind.OBSERVATION, "info", "record", process=self.subject.name, task=task.id, value=value)
+            self.history.append(
+                Kind.OBSERVATION, "info", "record", process=self.subject.name, task=task.id, value=value
+            )
         return record
 
     def audit(self, task: Task) -> list[dict[str, Any]]:
         """The audit trail as it stands; the history keeps it."""
         trail = self.view.audit(task.id)
-        self.history.append(Kind.OBSERVATION, "info", "audit", process=self.subject.name, task=task.id, value={"trail": trail})
+        self.history.append(
+            Kind.OBSERVATION, "info", "audit", process=self.subject.name, task=task.id, value={"trail": trail}
+        )
         return trail
 
     def await_record(
@@ -575,12 +579,17 @@ class Cluster:
             try:
                 self.heal(fault)
             except Exception as error:  # noqa: BLE001 - the target may be dead already; the rest must be undone too
-                self.history.append(Kind.FAULT, "heal", fault.name, value={"error": repr(error), "target": fault.target})
+                self.history.append(
+                    Kind.FAULT, "heal", fault.name, value={"error": repr(error), "target": fault.target}
+                )
         for process in self.processes:
             process.destroy()
         self._undo.close()
 
     # -- how processes are made --------------------------------------------------------------------------------
+
+    def _close_view(self) -> None:
+        self.view.close()
 
     def _open_view(self) -> View:
         return self.subject.open_view(self._place(None, self.timing))

@@ -25,7 +25,13 @@ class EmbeddedRuntime:
     name = "embedded"
 
     def __init__(
-        self, subject: Subject, scratch: Scratch, run_directory: Path, *, postgres_bin: Path | None, redis_server: Path | None
+        self,
+        subject: Subject,
+        scratch: Scratch,
+        run_directory: Path,
+        *,
+        postgres_bin: Path | None,
+        redis_server: Path | None,
     ) -> None:
         self._subject = subject
         self._scratch = scratch
@@ -119,7 +125,9 @@ class EmbeddedRuntime:
             )
             shutil.rmtree(directory / "defect")
             if run.returncode:
-                raise SetupBroken(f"{self._subject.name}: `{' '.join(argv)}` failed:\n{(run.stdout + run.stderr)[-2000:]}")
+                raise SetupBroken(
+                    f"{self._subject.name}: `{' '.join(argv)}` failed:\n{(run.stdout + run.stderr)[-2000:]}"
+                )
         self._prepared.add((servers.postgres.name, template))
         return template
 

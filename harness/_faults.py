@@ -17,6 +17,8 @@ import psutil
 import psycopg
 import redis
 from psycopg import sql
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from harness._processes import OwnedProcess
 from harness._proxy import Mode, Proxy
@@ -44,8 +46,7 @@ def kill(process: OwnedProcess, *, whole: bool = True, pid: int | None = None) -
 
     def inject() -> None:
         members = process.members() if whole else [psutil.Process(pid or process.pid)]
-        for member in members:
-            doomed.append((member.pid, member.create_time()))
+        doomed.extend((member.pid, member.create_time()) for member in members)
         for member in members:
             member.kill()
 
@@ -98,7 +99,7 @@ def sever(link: Proxy, mode: Mode, *, delay_s: float = 0.0) -> Fault:
     return Fault(mode, link.name, inject, _once(landed), lambda: link.set(Mode.PASS))
 
 
-def hold_rows(url: str, query: sql.Composable, what: str) -> Fault:
+def hold_rows(url: str, query: sql.SQL | sql.Composed, what: str) -> Fault:
     """Lock what `query` selects from outside, until healed; landed when somebody waits for it."""
     connection: list[psycopg.Connection[Any]] = []
 
@@ -173,7 +174,12 @@ def terminate_connections(url: str, application_unlike: str = f"{OWN_NAME}%") ->
             ).fetchall()
         ended.extend(pid for (pid,) in rows)
 
-    return Fault("terminate connections", f"all but {application_unlike}", inject, lambda: {"terminated": list(ended)} if ended else None)
+    return Fault(
+        "terminate connections",
+        f"all but {application_unlike}",
+        inject,
+        lambda: {"terminated": list(ended)} if ended else None,
+    )
 
 
 def pause_clients(server: RedisServer, duration_s: float) -> Fault:
@@ -182,12 +188,12 @@ def pause_clients(server: RedisServer, duration_s: float) -> Fault:
 
     def inject() -> None:
         with closing(server.client()) as client:
-            client.execute_command("CLIENT", "PAUSE", int(duration_s * 1000), "ALL")
+            client.client_pause(int(duration_s * 1000))
         threading.Thread(target=feel, daemon=True).start()
 
     def feel() -> None:
         began = time.monotonic()
-        probe = redis.Redis(port=server.port, socket_timeout=0.2, retry=None)
+        probe = redis.Redis(port=server.port, socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
         try:
             probe.ping()
         except redis.TimeoutError:
@@ -197,7 +203,7 @@ def pause_clients(server: RedisServer, duration_s: float) -> Fault:
 
     def heal() -> None:
         with closing(server.client()) as client:
-            client.execute_command("CLIENT", "UNPAUSE")
+            client.client_unpause()
 
     return Fault("pause clients", server.name, inject, lambda: {"unanswered_s": felt[0]} if felt else None, heal)
 
@@ -210,10 +216,12 @@ def expire_visibility(server: RedisServer, database: int) -> Fault:
         with closing(server.client(database)) as client:
             tags = client.zrange("unacked_index", 0, -1)
             if tags:
-                client.zadd("unacked_index", dict.fromkeys(tags, 0.0))
+                client.zadd("unacked_index", {str(tag): 0.0 for tag in tags})
             moved.append(len(tags))
 
-    return Fault("expire visibility", server.name, inject, lambda: {"messages": moved[0]} if moved and moved[0] else None)
+    return Fault(
+        "expire visibility", server.name, inject, lambda: {"messages": moved[0]} if moved and moved[0] else None
+    )
 
 
 def restart(server: PostgresServer | RedisServer, *, kill_it: bool = False) -> Fault:

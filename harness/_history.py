@@ -93,7 +93,12 @@ class History:
             return entry
 
     def select(
-        self, kind: Kind, f: str | None = None, *, task: str | None = None, type: str | None = None  # noqa: A002
+        self,
+        kind: Kind,
+        f: str | None = None,
+        *,
+        task: str | None = None,
+        type: str | None = None,  # noqa: A002
     ) -> list[Entry]:
         """The entries of a kind, in order, narrowed down."""
         return [

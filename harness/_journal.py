@@ -32,10 +32,17 @@ class Journal:
                         break  # its writer is not done with it, or was killed in the middle
                     self._read[path] = self._read.get(path, 0) + len(line)
                     fresh.append(json.loads(line))
-        for line in sorted(fresh, key=lambda line: line["at"]):
-            value = {"pid": line["pid"], "execution": line["execution"], **line["value"]}
+        for said in sorted(fresh, key=lambda said: said["at"]):
+            value = {"pid": said["pid"], "execution": said["execution"], **said["value"]}
             self._history.append(
-                Kind.TRUTH, "info", line["f"], process=line["node"], task=line["task"], value=value, at=line["at"], wall=line["wall"]
+                Kind.TRUTH,
+                "info",
+                said["f"],
+                process=said["node"],
+                task=said["task"],
+                value=value,
+                at=said["at"],
+                wall=said["wall"],
             )
 
     def release(self, task: str, mark: str) -> None:

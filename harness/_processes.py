@@ -24,7 +24,8 @@ POLL_S = 0.01
 
 
 def await_until(
-    what: str, look: Callable[[], T | None], within_s: float, gone: Callable[[], str | None] | None = None) -> T:
+    what: str, look: Callable[[], T | None], within_s: float, gone: Callable[[], str | None] | None = None
+) -> T:
     """The first value other than None and False that `look` gives.
 
     Raises NeverCame after `within_s` seconds, or at once when `gone` tells why it never will.

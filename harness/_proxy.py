@@ -24,7 +24,7 @@ _CHUNK = 64 * 1024
 class Mode(StrEnum):
     """What happens to bytes and connections."""
 
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 - bytes pass
     DELAY = "delay"
     HOLD = "hold"
     REFUSE = "refuse"

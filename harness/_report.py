@@ -53,7 +53,7 @@ class ScenarioOutcome:
         return cls(**{**value, "verdict": Verdict(value["verdict"])})
 
 
-def promise_rows(catalogue: Catalogue, outcomes: Iterable[ScenarioOutcome], shown: Sequence[Promise]) -> list[dict[str, Any]]:
+def promise_rows(outcomes: Iterable[ScenarioOutcome], shown: Sequence[Promise]) -> list[dict[str, Any]]:
     """One row a promise: of the verdicts of its scenarios the gravest stands."""
     by_promise: dict[str, list[ScenarioOutcome]] = {}
     for outcome in outcomes:
@@ -176,7 +176,9 @@ def defect_rows(catalogue: Catalogue, outcomes: Sequence[ScenarioOutcome]) -> li
                         {
                             outcome.promise
                             for outcome in tried
-                            if outcome.promise != defect.promise and not outcome.canary and outcome.verdict is Verdict.FAIL
+                            if outcome.promise != defect.promise
+                            and not outcome.canary
+                            and outcome.verdict is Verdict.FAIL
                         }
                     )
                 ),
@@ -226,7 +228,9 @@ def proof_table(rows: Sequence[DefectRow]) -> Group:
         catchers = ", ".join(name.rpartition("::")[2].partition("[")[0] for name in row.caught_by)
         if row.broken:
             catchers = f"ordinary tasks fail under it: {', '.join(row.broken)}"
-        table.add_row(row.defect.promise, row.defect.id, outcome, f"{row.defect.check}: {row.defect.violation}", catchers)
+        table.add_row(
+            row.defect.promise, row.defect.id, outcome, f"{row.defect.check}: {row.defect.violation}", catchers
+        )
     missed = sum(row.missed for row in rows)
     return Group(table, Text(""), Text(f"{len(rows)} defects: {len(rows) - missed} caught, {missed} missed"))
 
@@ -244,5 +248,7 @@ def offending(entries: Sequence[Entry], indices: Iterable[int], around: int = 2)
         shown = value if len(value) <= 300 else f"{value[:300]}..."
         sign = ">" if entry.index in marked else " "
         task = entry.task[:8] if entry.task else "-"
-        lines.append(f"{sign} {entry.at - start:8.3f}s {entry.kind}/{entry.type} {entry.f} {entry.process} {task} {shown}")
+        lines.append(
+            f"{sign} {entry.at - start:8.3f}s {entry.kind}/{entry.type} {entry.f} {entry.process} {task} {shown}"
+        )
     return "\n".join(lines)

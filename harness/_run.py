@@ -55,7 +55,9 @@ def begin_run(home: Path, scratch_root: Path, subject: str, runtime: str, seed: 
         fresh.symlink_to(run_id)
         fresh.rename(home / "latest")  # atomic, so that runs side by side never meet
     except OSError as error:
-        raise SetupBroken(f"run directory {directory}: {error.strerror}; start from a directory that can be written") from error
+        raise SetupBroken(
+            f"run directory {directory}: {error.strerror}; start from a directory that can be written"
+        ) from error
     for old in sorted(path for path in home.iterdir() if path.is_dir() and not path.is_symlink())[:-RUNS_KEPT]:
         shutil.rmtree(old, ignore_errors=True)
     return Run(run_id, directory, scratch_root, subject, runtime, secrets.randbelow(2**31) if seed is None else seed)

@@ -71,11 +71,7 @@ def sweep_leftovers(root: Path) -> list[str]:
 
 def processes_of(path: Path) -> list[psutil.Process]:
     """Every process labelled with this scratch directory, this one excepted."""
-    found = []
-    for process in psutil.process_iter():
-        if process.pid != os.getpid() and _belongs(process, path):
-            found.append(process)
-    return found
+    return [process for process in psutil.process_iter() if process.pid != os.getpid() and _belongs(process, path)]
 
 
 def remove_run(path: Path) -> None:
@@ -122,4 +118,6 @@ def _refuse_foreign(root: Path) -> None:
     """The default root lies in a directory that everybody may write to."""
     status = root.stat()
     if status.st_uid != os.getuid() or status.st_mode & stat.S_IWOTH:
-        raise SetupBroken(f"scratch root {root} belongs to somebody else, or everybody may write to it; give --scratch DIR")
+        raise SetupBroken(
+            f"scratch root {root} belongs to somebody else, or everybody may write to it; give --scratch DIR"
+        )

@@ -73,7 +73,15 @@ class PostgresServer:
         self._data.mkdir(mode=0o700)
         if self._account:
             os.chown(self._data, self._account.uid, self._account.gid)
-        argv = [self._binaries / "initdb", "--pgdata", self._data, "--username", "postgres", "--auth", "trust"]
+        argv: list[str | Path] = [
+            self._binaries / "initdb",
+            "--pgdata",
+            self._data,
+            "--username",
+            "postgres",
+            "--auth",
+            "trust",
+        ]
         argv += ["--encoding", "UTF8", "--no-locale", "--no-sync", "--no-instructions"]
         run = subprocess.run(
             argv,
@@ -176,7 +184,7 @@ class RedisServer:
         self.process.send(signal.SIGTERM)
         self.process.wait(STOP_S)
 
-    def client(self, database: int = 0) -> redis.Redis[str]:
+    def client(self, database: int = 0) -> redis.Redis:
         """A client of one database; text in, text out."""
         return redis.Redis(host=HOST, port=self.port, db=database, decode_responses=True, socket_timeout=10)
 
@@ -201,7 +209,9 @@ class Servers:
         self.redis.process.destroy()
 
 
-def start_servers(postgres: PostgresBinaries, redis_binary: RedisBinary, scratch: Path, logs: Path, tag: str) -> Servers:
+def start_servers(
+    postgres: PostgresBinaries, redis_binary: RedisBinary, scratch: Path, logs: Path, tag: str
+) -> Servers:
     """A fresh pair. A port taken between looking and listening leads to another port, three times at most."""
     pair = Servers(
         PostgresServer(postgres, scratch / f"postgres-{tag}", logs / f"postgres-{tag}.log", f"postgres-{tag}"),

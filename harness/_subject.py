@@ -58,12 +58,29 @@ class Place:
 class Subject(Protocol):
     """What the harness needs to know of a system under test."""
 
-    name: str
-    app: str
-    capabilities: frozenset[str]
-    lacks: Mapping[str, str]
-    limits: Mapping[str, float]
-    tables: frozenset[str]
+    @property
+    def name(self) -> str:
+        """How reports call it."""
+
+    @property
+    def app(self) -> str:
+        """The Celery application, as in `celery -A`."""
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """What it can, of `CAPABILITIES`; what it lacks is skipped, by name."""
+
+    @property
+    def lacks(self) -> Mapping[str, str]:
+        """What to say about a capability that it lacks."""
+
+    @property
+    def limits(self) -> Mapping[str, float]:
+        """Bounds that it is configured with: stored_arguments_bytes, stored_result_bytes, write_timeout_s."""
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """The registry's table, where there is one."""
 
     def environment(self, place: Place) -> dict[str, str]:
         """Environment variables for every process of the subject."""
@@ -149,6 +166,7 @@ def _from_toml(path: Path) -> TomlSubject:
     )
 
 
+_EXPECTED = ("name", "app", "capabilities", "lacks", "limits", "tables", "environment", "command", "open_view")
 _KEYS: dict[str, type] = {
     "name": str,
     "app": str,
@@ -175,9 +193,15 @@ def _known_names(path: Path, table: Mapping[str, Any]) -> None:
     for capability in table["capabilities"]:
         if capability not in CAPABILITIES:
             raise UsageError(f"subject {path}: {unknown('capability', str(capability), CAPABILITIES)}")
+    _known_tables(path, table)
+
+
+def _known_tables(path: Path, table: Mapping[str, Any]) -> None:
     for key in ("registry", "audit"):
         section = table.get(key)
-        if section is not None and not (isinstance(section.get("table"), str) and "task_id" in section.get("columns", {})):
+        if section is not None and not (
+            isinstance(section.get("table"), str) and "task_id" in section.get("columns", {})
+        ):
             raise UsageError(f"subject {path}: [{key}] needs a table, and [{key}.columns] a column for task_id")
     if "registry" not in table and not table.get("result_backend"):
         raise UsageError(f"subject {path}: a [registry] is needed, or result_backend = true, to look at its records")
@@ -192,7 +216,9 @@ def _known_placeholders(path: Path, table: Mapping[str, Any]) -> None:
             try:
                 part.format_map(words)
             except KeyError as error:
-                raise UsageError(f"subject {path}: {where}: {unknown('placeholder', str(error.args[0]), words)}") from error
+                raise UsageError(
+                    f"subject {path}: {where}: {unknown('placeholder', str(error.args[0]), words)}"
+                ) from error
             except (ValueError, AttributeError, IndexError) as error:
                 raise UsageError(f"subject {path}: {where}: {part!r} is no text with placeholders: {error}") from error
 
@@ -203,7 +229,7 @@ def _from_class(given: str) -> Subject:
         subject = getattr(importlib.import_module(module_name), class_name)()
     except Exception as error:
         raise UsageError(f"subject {given!r}: cannot be loaded: {type(error).__name__}: {error}") from error
-    missing = [name for name in (*Subject.__annotations__, "environment", "command", "open_view") if not hasattr(subject, name)]
+    missing = [name for name in _EXPECTED if not hasattr(subject, name)]
     if missing:
         raise UsageError(f"subject {given!r}: it lacks {', '.join(missing)}; see harness.Subject for what is expected")
     return cast("Subject", subject)

@@ -14,7 +14,6 @@ import redis
 from psycopg import sql
 from psycopg.rows import dict_row
 
-
 OWN_NAME = "celery-conformance"
 """How the harness's own connections are told from the subject's."""
 
@@ -71,7 +70,9 @@ class RegistryView:
     """A registry table in Postgres, by its table and column names."""
 
     def __init__(self, url: str, registry: Mapping[str, Any], audit: Mapping[str, Any] | None) -> None:
-        self._connection = psycopg.connect(url, autocommit=True, row_factory=dict_row, options="-c timezone=UTC", application_name=OWN_NAME)
+        self._connection = psycopg.connect(
+            url, autocommit=True, row_factory=dict_row, options="-c timezone=UTC", application_name=OWN_NAME
+        )
         self._registry = registry
         self._audit = audit
 
@@ -105,7 +106,7 @@ class RegistryView:
 class ResultBackendView:
     """Celery's own result backend in Redis, read as stored."""
 
-    def __init__(self, client: redis.Redis[str]) -> None:
+    def __init__(self, client: redis.Redis) -> None:
         self._client = client
 
     def record(self, task_id: str) -> Record | None:
@@ -127,7 +128,7 @@ class ResultBackendView:
             completed_at=_moment(meta.get("date_done")),
         )
 
-    def audit(self, task_id: str) -> list[dict[str, Any]]:
+    def audit(self, task_id: str) -> list[dict[str, Any]]:  # noqa: ARG002 - the protocol's signature
         """Celery keeps none."""
         return []
 

@@ -52,15 +52,35 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The options, in a group of their own."""
     group = parser.getgroup("celery-conformance", "conformance of Celery task tracking")
-    group.addoption("--promise", action="append", default=[], metavar="ID", help="only this promise (STALE-05) or system (STALE); may be repeated")
-    group.addoption("--subject", default="reference", metavar="NAME", help="reference, bare-celery, path/to/subject.toml or package.module:Class")
+    group.addoption(
+        "--promise",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="only this promise (STALE-05) or system (STALE); may be repeated",
+    )
+    group.addoption(
+        "--subject",
+        default="reference",
+        metavar="NAME",
+        help="reference, bare-celery, path/to/subject.toml or package.module:Class",
+    )
     group.addoption("--runtime", default="embedded", metavar="NAME", help="where servers and workers live: embedded")
-    group.addoption("--harness-seed", type=int, default=None, metavar="N", help="seed of everything random; printed in the header")
+    group.addoption(
+        "--harness-seed", type=int, default=None, metavar="N", help="seed of everything random; printed in the header"
+    )
     group.addoption("--keep", action="store_true", help="keep databases and server data in the run's directory")
     group.addoption("--defect", default=None, metavar="ID", help="put one catalogued bug back into the subject")
-    group.addoption("--prove", choices=("own", "cross"), default=None, help="put every bug back in turn: against its own scenarios and the canaries, or against all")
+    group.addoption(
+        "--prove",
+        choices=("own", "cross"),
+        default=None,
+        help="put every bug back in turn: against its own scenarios and the canaries, or against all",
+    )
     group.addoption("--scratch", type=Path, default=None, metavar="DIR", help="root of the scratch directories")
-    group.addoption("--postgres-bin", type=Path, default=None, metavar="DIR", help="directory of `postgres` and `initdb`")
+    group.addoption(
+        "--postgres-bin", type=Path, default=None, metavar="DIR", help="directory of `postgres` and `initdb`"
+    )
     group.addoption("--redis-server", type=Path, default=None, metavar="PATH", help="a Redis or Valkey server")
 
 
@@ -116,12 +136,16 @@ class Conformance:
             root: Path = (config.getoption("--scratch") or default_root()).resolve()
             self.leftovers = sweep_leftovers(root)
             self.run = begin_run(
-                config.rootpath / ".conformance", root, config.getoption("--subject"), runtime, config.getoption("--harness-seed")
+                config.rootpath / ".conformance",
+                root,
+                config.getoption("--subject"),
+                runtime,
+                config.getoption("--harness-seed"),
             )
 
     # -- selection ---------------------------------------------------------------------------------------------
 
-    def defects_for(self, definition: pytest.FunctionDefinition) -> list[str]:
+    def defects_for(self, definition: pytest.Function) -> list[str]:
         """The defects to try on a scenario in a proof run."""
         marker = definition.get_closest_marker("promise")
         canary = definition.get_closest_marker("canary") is not None
@@ -139,21 +163,24 @@ class Conformance:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Give scenarios the catalogue's markers and their promise's name, and leave out what was not asked for."""
-        chosen = {promise.id for promise in self.selected}
-        kept, left_out = [], []
         for item in items:
             marker = item.get_closest_marker("promise")
             if marker is not None:
                 self._equip(item, marker.args[0])
-            wanted = marker is None or marker.args[0] in chosen
-            if marker is None and item.get_closest_marker("canary") and not self.prove:
-                wanted = not config.getoption("--promise")
-            if self.prove and getattr(item, "callspec", None) is not None and not item.callspec.params.get(DEFECT_FIXTURE):  # type: ignore[attr-defined]
-                wanted = False
-            (kept if wanted or (self.prove and item.get_closest_marker("canary")) else left_out).append(item)
+        left_out = [item for item in items if not self._wanted(item)]
         if left_out:
             config.hook.pytest_deselected(items=left_out)
-            items[:] = kept
+            items[:] = [item for item in items if item not in left_out]
+
+    def _wanted(self, item: pytest.Item) -> bool:
+        marker = item.get_closest_marker("promise")
+        if item.get_closest_marker("canary") is not None:
+            return bool(self.prove) or not self.config.getoption("--promise")
+        if marker is None:
+            return True
+        if self.prove and not isinstance(_defect_parameter(item), str):
+            return False  # no defect is to be tried on it
+        return marker.args[0] in {promise.id for promise in self.selected}
 
     def _equip(self, item: pytest.Item, promise_id: str) -> None:
         if promise_id not in self.catalogue.promises:
@@ -208,8 +235,9 @@ class Conformance:
         versions = package_versions()
         lines = [
             f"conformance: subject {self.run.subject}, runtime {self.run.runtime}, seed {self.run.seed}",
-            f"servers: Postgres {postgres.version}, {redis.product} {redis.version}; "
-            f"Celery {versions['celery']}, kombu {versions['kombu']}, redis-py {versions['redis']}, Python {versions['python']}",
+            f"servers: Postgres {postgres.version}, {redis.product} {redis.version}",
+            f"Celery {versions['celery']}, kombu {versions['kombu']}, redis-py {versions['redis']}, "
+            + f"Python {versions['python']}",
             f"run directory: {self.run.directory.relative_to(self.config.rootpath)}",
         ]
         if self.leftovers:
@@ -238,7 +266,9 @@ class Conformance:
             word = "red" if outcome.red else f"not red ({word})"
         name = outcome.scenario.rpartition("::")[2]
         self._clear_running()
-        self._line(f"[{len(self.outcomes):3d}/{self.total}] {word:8} {outcome.promise:10} {name}  {outcome.seconds:.1f} s")
+        self._line(
+            f"[{len(self.outcomes):3d}/{self.total}] {word:8} {outcome.promise:10} {name}  {outcome.seconds:.1f} s"
+        )
         self._show_running()
 
     @pytest.hookimpl(tryfirst=True)
@@ -286,18 +316,23 @@ class Conformance:
     def promise_rows(self) -> list[dict[str, Any]]:
         """The rows of the report: what was asked for by name, uncovered promises included."""
         outcomes = [outcome for outcome in self.outcomes if not outcome.canary]
-        return _report.promise_rows(self.catalogue, outcomes, self.selected)
+        return _report.promise_rows(outcomes, self.selected)
 
     def _versions(self) -> dict[str, str]:
         redis = find_redis(self.config.getoption("--redis-server"))
-        servers = {"postgres": find_postgres(self.config.getoption("--postgres-bin")).version, redis.product.lower(): redis.version}
+        servers = {
+            "postgres": find_postgres(self.config.getoption("--postgres-bin")).version,
+            redis.product.lower(): redis.version,
+        }
         return package_versions() | servers
 
     def _print(self, renderable: Any) -> None:
         terminal: Any = self.config.pluginmanager.get_plugin("terminalreporter")
         file = terminal._tw._file  # noqa: SLF001 - the only way to the stream that pytest writes to
         width = terminal._tw.fullwidth if self._live else 120  # noqa: SLF001
-        Console(file=file, width=max(100, width), force_terminal=terminal.hasmarkup or None, highlight=False).print(renderable)
+        Console(file=file, width=max(100, width), force_terminal=terminal.hasmarkup or None, highlight=False).print(
+            renderable
+        )
 
     @property
     def _live(self) -> bool:
@@ -354,6 +389,12 @@ def harness_seed(request: pytest.FixtureRequest) -> int:
     return request.config.stash[_KEY].run.seed
 
 
+def _defect_parameter(item: pytest.Item) -> Any:
+    """In a proof run, the defect that the test was parametrised with."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get(DEFECT_FIXTURE) if callspec is not None else None
+
+
 def _skip_what_cannot_be_judged(conformance: Conformance, promise: Promise) -> None:
     if conformance.run.runtime in promise.not_applicable:
         pytest.skip(f"not applicable: {promise.not_applicable[conformance.run.runtime]}")
@@ -364,7 +405,9 @@ def _skip_what_cannot_be_judged(conformance: Conformance, promise: Promise) -> N
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a scenario's end into a verdict, in place of a traceback."""
     report = yield
     conformance = item.config.stash.get(_KEY, None)
@@ -391,13 +434,19 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def _outcome(
-    conformance: Conformance, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport, promise: str, *, canary: bool
+    conformance: Conformance,
+    item: pytest.Item,
+    call: pytest.CallInfo[None],
+    report: pytest.TestReport,
+    promise: str,
+    *,
+    canary: bool,
 ) -> ScenarioOutcome:
     world = item.stash.get(_CLUSTER, None)
     judgement = world.judgement if world else None
     defect: str | None = conformance.single_defect
     if conformance.prove:
-        defect = item.callspec.params[DEFECT_FIXTURE]  # type: ignore[attr-defined] - parametrised in a proof run
+        defect = _defect_parameter(item)
     error = call.excinfo.value if call.excinfo else None
     findings: Sequence[Any] = ()
     if report.skipped:
@@ -425,7 +474,9 @@ def _outcome(
     return ScenarioOutcome(promise, item.nodeid, verdict, reason, call.duration, defect, red, canary, findings)
 
 
-def _explanation(conformance: Conformance, item: pytest.Item, call: pytest.CallInfo[None], outcome: ScenarioOutcome) -> str:
+def _explanation(
+    conformance: Conformance, item: pytest.Item, call: pytest.CallInfo[None], outcome: ScenarioOutcome
+) -> str:
     world = item.stash.get(_CLUSTER, None)
     promise = conformance.catalogue.promises.get(outcome.promise)
     parts = [f"{outcome.promise}: {outcome.verdict}: {outcome.reason}"]
@@ -437,12 +488,9 @@ def _explanation(conformance: Conformance, item: pytest.Item, call: pytest.CallI
     if world is not None:
         indices = [index for finding in outcome.findings for v in finding["violations"] for index in v["entries"]]
         entries = list(world.history)
-        shown = _report.offending(entries, indices) or _report.offending(entries[-12:], [])
-        if not indices:
-            shown = _report.offending(entries, [entry.index for entry in entries[-8:]], around=0)
+        shown = _report.offending(entries, indices or [entry.index for entry in entries[-8:]])
         parts.append(f"History ({world.directory.relative_to(conformance.config.rootpath)}/history.jsonl):\n{shown}")
-        for process in world.processes:
-            parts.append(f"Last lines of {process.name}:\n{process.tail(12)}")
+        parts += [f"Last lines of {process.name}:\n{process.tail(12)}" for process in world.processes]
     parts.append(f"Again: {replay_command(item.nodeid, conformance.run, outcome.defect)}")
     return "\n\n".join(parts)
 

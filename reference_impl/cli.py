@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from celery import Celery
@@ -83,7 +83,9 @@ def list_tasks(
 def get_task(task_id: str, as_json: AsJson = False) -> None:
     """One task with its attempts and its audit trail."""
     with _database(load_settings()) as engine, engine.connect() as connection:
-        record = connection.execute(select(TaskRecord.__table__).where(TaskRecord.task_id == task_id)).mappings().first()
+        record = (
+            connection.execute(select(TaskRecord.__table__).where(TaskRecord.task_id == task_id)).mappings().first()
+        )
         if record is None:
             typer.echo(f"no task {task_id!r} in the registry", err=True)
             raise typer.Exit(EXIT_UNKNOWN)

@@ -39,7 +39,8 @@ def install(app: Celery, settings: Settings | None = None) -> Settings:
         )
     used = settings or load_settings()
     app.tracking_settings = used
-    app.task_cls = _tracked(symbol_by_name(app.task_cls))
+    base: type[Any] = symbol_by_name(app.task_cls)  # type: ignore[no-untyped-call]
+    app.task_cls = _tracked(base)
     app.task(name=SWEEP_TASK, ignore_result=True)(_sweep_task(app, used))
     Handlers(app, used).connect()
     return used

@@ -108,26 +108,38 @@ class Recorder:
             with self._arrived:
                 self._arrived.wait_for(lambda: bool(self._queue))
                 ticket = self._queue[0]
+            kept = False
             try:
-                ticket.outcome = registry.apply(ticket.report)
-            except SQLAlchemyError as error:
-                if _unreachable(error):
-                    if not self._trouble:
-                        self._trouble = True
-                        self._failed(ticket.report, f"{_cause(error)}; kept")
-                    with self._arrived:
-                        self._arrived.wait(pause_s)
-                    pause_s = min(pause_s * 2, _RETRY_S_MAX)
-                    continue
-                self._drop(ticket, _cause(error))
-            except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the writer
-                self._drop(ticket, f"{type(error).__name__}: {error}")
-            if self._trouble:
-                self._trouble = False
-                logger.warning("tracking: the database answers again; %d reports waiting", len(self._queue) - 1)
-            pause_s = _RETRY_S
-            self._queue.popleft()
-            ticket.written.set()
+                kept = not self._write(registry, ticket)
+            finally:
+                # Whatever goes wrong with one report, it must not stand in the way of the next.
+                if not kept:
+                    self._queue.popleft()
+                    ticket.written.set()
+            if kept:
+                with self._arrived:
+                    self._arrived.wait(pause_s)
+                pause_s = min(pause_s * 2, _RETRY_S_MAX)
+            else:
+                pause_s = _RETRY_S
+
+    def _write(self, registry: Registry, ticket: Ticket) -> bool:
+        """Whether the report is done with: written or dropped; False keeps it for another try."""
+        try:
+            ticket.outcome = registry.apply(ticket.report)
+        except SQLAlchemyError as error:
+            if _unreachable(error):
+                if not self._trouble:
+                    self._trouble = True
+                    self._failed(ticket.report, f"{_cause(error)}; kept")
+                return False
+            self._drop(ticket, _cause(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the writer
+            self._drop(ticket, f"{type(error).__name__}: {error}")
+        if self._trouble:
+            self._trouble = False
+            logger.warning("tracking: the database answers again; %d reports waiting", len(self._queue) - 1)
+        return True
 
     def _drop(self, ticket: Ticket, cause: str) -> None:
         ticket.dropped = True

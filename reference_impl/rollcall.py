@@ -38,7 +38,7 @@ def _answer(state: Any, caller: str | None = None) -> dict[str, str | None]:  # 
     return {"incarnation": str(identity.incarnation_id) if identity else None}
 
 
-class _Complete(Exception):  # noqa: N818 - no error: everybody who is asked for has answered
+class _Complete(Exception):
     """Ends the waiting early."""
 
 

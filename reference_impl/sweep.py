@@ -264,7 +264,9 @@ def _give_up_waiting(engine: Engine, *, by: str) -> Iterable[Finding]:
     with engine.begin() as connection:
         for row in connection.execute(_OVERDUE, {"awaiting": AWAITING_REDELIVERY}).all():
             why = "the broker did not deliver it again within redelivery_bound_s"
-            report = Report(row.task_id, RedeliveryOverdue(), who=by, why=why, reason=REDELIVERY_OVERDUE, error_message=why)
+            report = Report(
+                row.task_id, RedeliveryOverdue(), who=by, why=why, reason=REDELIVERY_OVERDUE, error_message=why
+            )
             if isinstance(apply_within(connection, report).decision, Transition):
                 yield Finding(row.task_id, row.task_name, row.worker_id, None, Liveness.DEAD, why, "revoked")
 
@@ -310,4 +312,3 @@ def _log(report: SweepReport, told: Collection[str]) -> None:
         *(counts[value] for value in Liveness),
         report.broker_why,
     )
-

@@ -73,7 +73,9 @@ class Sweeper:
 
     def _tend_keeper(self) -> None:
         if self._keeper is not None and self._keeper.poll() is not None and not self._stopping.is_set():
-            logger.error("tracking: the keeper of %s ended (%s); starting another", self._identity.node, self._keeper.returncode)
+            logger.error(
+                "tracking: the keeper of %s ended (%s); starting another", self._identity.node, self._keeper.returncode
+            )
             self._keeper = start_keeper(self._settings, self._identity)
 
 

@@ -1,0 +1,1 @@
+"""Evidence: the reference is sound, the checks are right, and every scenario can fail."""

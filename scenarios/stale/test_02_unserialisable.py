@@ -72,7 +72,9 @@ def test_generated_arguments(cluster: Cluster, harness_seed: int, serializer: st
     published: dict[Task, str] = {}
 
     @seed(harness_seed)
-    @settings(max_examples=30, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=[*HealthCheck])
+    @settings(
+        max_examples=30, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=[*HealthCheck]
+    )
     @given(VALUES[serializer])
     def publish(value: Any) -> None:
         described = cluster.describe([value], {}, serializer)

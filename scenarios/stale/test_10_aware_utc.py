@@ -11,11 +11,11 @@ CLIENT_ZONE, WORKER_ZONE = "Pacific/Chatham", "America/New_York"
 @pytest.mark.promise("STALE-10")
 def test_zones_and_clocks_differ(cluster: Cluster) -> None:
     """Worker, database and client live in three zones; both processes' clocks run across a change to winter time."""
-    cluster.query("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone TO ''Asia/Kathmandu''', current_database()); END $$")
-    client = cluster.client(environment={"TZ": CLIENT_ZONE})
-    cluster.worker(
-        "a", environment={"TZ": WORKER_ZONE, "CELERY_CONFORMANCE_CLOCK": BEFORE_CHANGE[WORKER_ZONE]}
+    cluster.query(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone TO ''Asia/Kathmandu''', current_database()); END $$"
     )
+    client = cluster.client(environment={"TZ": CLIENT_ZONE})
+    cluster.worker("a", environment={"TZ": WORKER_ZONE, "CELERY_CONFORMANCE_CLOCK": BEFORE_CHANGE[WORKER_ZONE]})
     client.ask("move_clock", moment=BEFORE_CHANGE[CLIENT_ZONE])
 
     tasks = [cluster.publish("ok", queue="a"), cluster.publish("hold", "working", queue="a")]

@@ -2,7 +2,17 @@
 
 import pytest
 
-from harness import Cluster, Mode, cleanup_guarded, dead_tasks_closed, kill, live_tasks_untouched, sever, sweep_says, unchanged_between
+from harness import (
+    Cluster,
+    Mode,
+    cleanup_guarded,
+    dead_tasks_closed,
+    kill,
+    live_tasks_untouched,
+    sever,
+    sweep_says,
+    unchanged_between,
+)
 
 
 @pytest.mark.promise("STALE-16")

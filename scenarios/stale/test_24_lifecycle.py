@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 from harness import Cluster, Task, signals_accounted, transitions_legal
 
 SIGNALS = st.lists(
-    st.sampled_from(["published", "prerun:1", "success:1", "failure:1", "retry:1", "prerun:2", "success:2", "failure:2", "revoked"]),
+    st.sampled_from(
+        ["published", "prerun:1", "success:1", "failure:1", "retry:1", "prerun:2", "success:2", "failure:2", "revoked"]
+    ),
     min_size=1,
     max_size=8,
 )
@@ -21,7 +23,9 @@ def test_any_sequence_of_signals(cluster: Cluster, harness_seed: int) -> None:
     sequences: dict[Task, list[str]] = {}
 
     @seed(harness_seed)
-    @settings(max_examples=40, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=[*HealthCheck])
+    @settings(
+        max_examples=40, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=[*HealthCheck]
+    )
     @given(SIGNALS)
     def emit(sequence: list[str]) -> None:
         subject = cluster.unpublished("ok")
@@ -38,6 +42,4 @@ def test_any_sequence_of_signals(cluster: Cluster, harness_seed: int) -> None:
         subject.id: [ENDS[name.partition(":")[0]] for name in sequence if name.partition(":")[0] in ENDS]
         for subject, sequence in sequences.items()
     }
-    cluster.judge(
-        transitions_legal(list(ended)), *(signals_accounted(task, ends) for task, ends in ended.items())
-    )
+    cluster.judge(transitions_legal(list(ended)), *(signals_accounted(task, ends) for task, ends in ended.items()))

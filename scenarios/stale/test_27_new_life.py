@@ -42,6 +42,4 @@ def test_the_whole_cluster_goes_down_and_up(cluster: Cluster) -> None:
     for task in tasks:
         cluster.await_record(task, {"REVOKED", "FAILURE"})
 
-    cluster.judge(
-        dead_tasks_closed(cluster.timing.recovery_bound_s), *(executed(task.id, exactly=1) for task in tasks)
-    )
+    cluster.judge(dead_tasks_closed(cluster.timing.recovery_bound_s), *(executed(task.id, exactly=1) for task in tasks))

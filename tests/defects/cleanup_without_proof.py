@@ -8,7 +8,7 @@ from reference_impl import cli
 def apply() -> None:
     watch_and_sweep = cli._watch_and_sweep
 
-    def trusting(*args: Any, force: bool, dry_run: bool) -> Any:  # noqa: ARG001 - the bug is to ignore it
+    def trusting(*args: Any, force: bool, dry_run: bool) -> Any:
         return watch_and_sweep(*args, force=True, dry_run=dry_run)
 
     cli._watch_and_sweep = trusting

@@ -8,7 +8,7 @@ from reference_impl import sweep
 def apply() -> None:
     whole = sweep.sweep
 
-    def wet(*args: Any, dry_run: bool = False, **kwargs: Any) -> Any:  # noqa: ARG001 - the bug is to ignore it
+    def wet(*args: Any, dry_run: bool = False, **kwargs: Any) -> Any:
         return whole(*args, **kwargs)
 
     sweep.sweep = wet

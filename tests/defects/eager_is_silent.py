@@ -5,7 +5,7 @@ from typing import Any
 from reference_impl import signals
 
 
-def worker_id(self: Any, request: Any) -> str | None:  # noqa: ARG001 - a method's signature
+def worker_id(self: Any, request: Any) -> str | None:
     return None if request.is_eager else str(request.hostname)
 
 

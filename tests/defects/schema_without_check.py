@@ -13,8 +13,6 @@ def apply() -> None:
     def unrestricted(engine: Any, *args: Any) -> None:
         migrate(engine, *args)
         with engine.begin() as connection:
-            connection.execute(
-                text("ALTER TABLE celery_task_registry DROP CONSTRAINT ck_celery_task_registry_status")
-            )
+            connection.execute(text("ALTER TABLE celery_task_registry DROP CONSTRAINT ck_celery_task_registry_status"))
 
     schema.migrate = unrestricted

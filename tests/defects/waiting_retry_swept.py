@@ -8,7 +8,9 @@ from reference_impl.lifecycle import Decision, Standing, Status, Transition
 
 def apply() -> None:
     query = str(sweep._SUSPECTS)
-    query = query.replace("a.ended_at IS NULL AND", "").replace("r.status = 'STARTED' AND", "r.status IN ('STARTED', 'RETRY') AND")
+    query = query.replace("a.ended_at IS NULL AND", "").replace(
+        "r.status = 'STARTED' AND", "r.status IN ('STARTED', 'RETRY') AND"
+    )
     sweep._SUSPECTS = text(query)
     worker_lost = lifecycle._worker_lost
 

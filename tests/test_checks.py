@@ -1,0 +1,542 @@
+"""Checks on histories typed by hand: what passes, what fails by which violation, and what nobody can tell.
+
+The scenes build on one story: a worker is ready at 0, the task `t` is published at 1, starts at 2, and whatever
+follows is typed by the test. Moments are seconds on the harness's monotonic clock; wall time runs beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+import harness
+from harness import Check, Finding, History, Inquiry, Kind, Verdict, certify
+
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+PID = 100
+
+
+def wall(at: float) -> str:
+    """The wall clock's reading at a moment, as ISO text."""
+    return (EPOCH + timedelta(seconds=at)).isoformat()
+
+
+class Scene:
+    """Types a history; each method appends one entry and returns the scene."""
+
+    def __init__(self) -> None:
+        self.history = History()
+
+    def add(self, kind: Kind, at: float, type_: str, f: str, **rest: Any) -> Scene:
+        """Any entry."""
+        self.history.append(kind, type_, f, at=at, wall=wall(at), **rest)
+        return self
+
+    def ready(self, at: float = 0.0, pid: int = 1) -> Scene:
+        """A worker that sweeps is up."""
+        return self.add(Kind.TRUTH, at, "info", "worker ready", value={"pid": pid})
+
+    def published(self, at: float = 1.0, type_: str = "ok", **value: Any) -> Scene:
+        """The task was published."""
+        return self.add(Kind.OPERATION, at, type_, "publish", task="t", value={"seconds": 0.01} | value)
+
+    def truth(self, f: str, at: float, execution: str = "e1", pid: int = PID, node: str = "w1", **value: Any) -> Scene:
+        """The journal's line about an execution of the task."""
+        return self.add(
+            Kind.TRUTH, at, "info", f, process=node, task="t", value={"execution": execution, "pid": pid} | value
+        )
+
+    def started(self, at: float = 2.0, execution: str = "e1", pid: int = PID, node: str = "w1") -> Scene:
+        """An execution begins."""
+        return self.truth("start", at, execution, pid, node)
+
+    def returned(self, at: float, execution: str = "e1") -> Scene:
+        """An execution returns."""
+        return self.truth("end", at, execution, returned=True)
+
+    def raised(self, at: float, execution: str = "e1") -> Scene:
+        """An execution raises."""
+        return self.truth("end", at, execution, raised="ValueError")
+
+    def record(self, at: float, status: str | None = None, **value: Any) -> Scene:
+        """The task's record was looked at."""
+        shown = value if status is None else {"status": status} | value
+        return self.add(Kind.OBSERVATION, at, "info", "record", task="t", value=shown)
+
+    def saw(self, f: str, at: float, task: str | None = None, **value: Any) -> Scene:
+        """Something else was looked at."""
+        return self.add(Kind.OBSERVATION, at, "info", f, task=task, value=value)
+
+    def trail(self, at: float, *steps: dict[str, Any]) -> Scene:
+        """The task's trail was looked at."""
+        return self.saw("audit", at, "t", trail=list(steps))
+
+    def fault(self, type_: str, at: float, number: int = 0, **evidence: Any) -> Scene:
+        """A fault is injected, has landed, or is healed."""
+        return self.add(Kind.FAULT, at, type_, "kill", value={"number": number, "target": "w1", "evidence": evidence})
+
+    def killed(self, at: float, pid: int = PID) -> Scene:
+        """A process was killed, and that is proved."""
+        return self.fault("inject", at).fault("landed", at + 0.01, killed=[pid])
+
+    def swept(self, at: float, type_: str = "ok", flags: list[str] | None = None, **value: Any) -> Scene:
+        """The sweep command was run."""
+        return self.add(Kind.OPERATION, at, type_, "sweep", value={"flags": flags or [], "errors": ""} | value)
+
+    def planted(self, type_: str, status: str) -> Scene:
+        """A record was written past the subject."""
+        return self.add(Kind.OPERATION, 3.0, type_, "plant", value={"status": status})
+
+    def logged(self, *lines: str) -> Scene:
+        """The worker's log was read."""
+        return self.saw("log", 9.0, log="w1", lines=list(lines))
+
+
+def step(
+    before: str | None, after: str, *, at: float = 2.0, refused: bool = False, who: str = "w1", why: str = "because"
+) -> dict[str, Any]:
+    """One row of a trail."""
+    return {"from_status": before, "to_status": after, "at": wall(at), "refused": refused, "who": who, "why": why}
+
+
+def sessions(at: float, **counts: int) -> dict[str, Any]:
+    """A look at the database's sessions."""
+    return {"at": at, "idle_in_transaction": 0, "locks": 0, "connections": 3} | counts
+
+
+def scene() -> Scene:
+    """A steady beginning: a worker is ready, the task is published and starts."""
+    return Scene().ready().published().started()
+
+
+def finding(says: str, reason: str) -> dict[str, str]:
+    """One finding of the sweep command about the task."""
+    return {"task_id": "t", "liveness": says, "why": reason}
+
+
+ENDED = {"completed_at": wall(5), "started_at": wall(2), "queued_at": wall(1)}
+BEATS = [2.0 + 0.5 * number for number in range(9)]
+
+live = harness.live_tasks_untouched()
+dead = harness.dead_tasks_closed(3.0)
+once = harness.executed("t", exactly=1)
+unharmed = harness.outcome_unharmed({"t": ("SUCCESS", "'done'")})
+kept = harness.ends_kept({"t": {"status": "FAILURE", "error_message": ("fails",)}}, result_limit_bytes=100)
+closed = harness.closed_once(["t"])
+legal = harness.transitions_legal(["t"])
+accounted = harness.signals_accounted("t", ["success", "failure"])
+trail_told = harness.audited("t", [(None, "PENDING", "client"), ("PENDING", "STARTED", "w1")])
+six = harness.statuses_of_six("LOST")
+young = harness.untouched_until("t", 3.0)
+says = harness.sweep_says({"t": ("dead", "silent")})
+beats = harness.heartbeat_moves("t", 0.5, 2.0)
+held = harness.gil_was_held("t", 2.0)
+guarded = harness.cleanup_guarded("t", "--force")
+unchanged = harness.unchanged_between("t", "broken", "mended", "changed-blindly")
+argued = harness.arguments_stored({"t": ["ann"]})
+delivered = harness.arguments_delivered({"t": "[1]"})
+bounded = harness.arguments_bounded("t", 100, 5000)
+identified = harness.worker_identified({"t": "w1"})
+one_line = harness.logged_once("the outage", "ERROR", ["outage"], "w1", kind="silent")
+failures = harness.failures_logged([("w1", "t", "refused")])
+up = harness.still_up(["w1"])
+tidy = harness.no_leaks()
+timed = harness.times_true(["t"], 0.5)
+queued = harness.queue_time_told("t")
+in_time = harness.published_in_time("t", 1.0)
+
+SMALL = {"truncated": True, "original_bytes": 5000, "preview": "x"}
+
+
+def heard(*moments: float) -> Scene:
+    """The task is held at a mark from 2 to 6.5, and its heartbeats were seen at these moments."""
+    told = scene().truth("mark", 2.0)
+    for moment in moments:
+        told.record(moment, "STARTED", last_heartbeat=wall(moment))
+    return told.returned(6.5)
+
+
+def blind() -> Scene:
+    """A sweep command without proof of the broker, refused with a message that helps."""
+    return scene().record(3, "STARTED").swept(4, "fail", report={"broker_works": False}, errors="or give --force")
+
+
+PASSING: list[tuple[Check, Scene]] = [
+    (live, scene().record(3, "STARTED").returned(5).record(6, "SUCCESS")),
+    (live, scene().record(3, "STARTED").killed(4).record(6, "REVOKED")),
+    (dead, scene().killed(4).record(6.9, "REVOKED")),
+    (dead, scene().killed(4).record(6.9, "RETRY")),
+    (dead, scene().killed(4).started(20, "e2", 200, "w2").returned(21, "e2")),
+    (dead, scene().killed(4).fault("heal", 10).record(12.9, "REVOKED")),
+    (once, scene().returned(5)),
+    (unharmed, scene().saw("result", 6, "t", state="SUCCESS", value="'done'", error="")),
+    (kept, scene().record(6, "FAILURE", completed_at=wall(5), error_message="it fails", result=None)),
+    (
+        closed,
+        scene().trail(6, step(None, "STARTED"), step("STARTED", "SUCCESS"), step("SUCCESS", "FAILURE", refused=True)),
+    ),
+    (
+        legal,
+        scene()
+        .record(6, "SUCCESS")
+        .trail(6, step(None, "PENDING"), step("PENDING", "STARTED"), step("STARTED", "SUCCESS")),
+    ),
+    (
+        accounted,
+        scene().record(6, "SUCCESS").trail(6, step("STARTED", "SUCCESS"), step("SUCCESS", "FAILURE", refused=True)),
+    ),
+    (trail_told, scene().trail(6, step(None, "PENDING", at=1, who="client"), step("PENDING", "STARTED", at=2))),
+    (six, scene().record(3, "STARTED").planted("fail", "LOST")),
+    (young, scene().record(3, "STARTED").record(6, "REVOKED", **ENDED)),
+    (says, scene().swept(4, report={"findings": [finding("dead", "it is silent")]})),
+    (beats, heard(*BEATS)),
+    (held, scene().truth("tick", 2.0).truth("gil released", 5.0)),
+    (guarded, blind().record(5, "STARTED")),
+    (guarded, blind().swept(5, flags=["--force"], report={"broker_works": False}).record(6, "REVOKED")),
+    (
+        unchanged,
+        scene().record(3, "STARTED").saw("broken", 4).record(5, "STARTED").saw("mended", 6).record(7, "REVOKED"),
+    ),
+    (argued, scene().record(6, "SUCCESS", args=["ann"], kwargs={})),
+    (delivered, scene().truth("arguments", 2.1, described="[1]")),
+    (bounded, scene().record(6, "SUCCESS", args=SMALL, kwargs={})),
+    (identified, scene().record(3, "STARTED", worker_id="w1").saw("inspect", 4, nodes={"w1": []})),
+    (one_line, scene().logged("ERROR the outage begins", "INFO outage")),
+    (failures, scene().logged("ERROR task t was refused")),
+    (up, scene().saw("inspect", 9, nodes={"w1": []})),
+    (tidy, scene().saw("sessions", **sessions(3)).saw("sessions", **sessions(9))),
+    (timed, scene().returned(5).record(6, "SUCCESS", **ENDED)),
+    (queued, scene().record(1.5, "PENDING").started().record(6, "SUCCESS", **ENDED)),
+    (in_time, scene()),
+]
+
+FAILING: list[tuple[Check, Scene, str]] = [
+    (live, scene().record(3, "REVOKED").returned(5), "false-dead"),
+    (live, scene().record(3, "RETRY").returned(5), "false-dead"),
+    (live, scene().record(3, "REVOKED").killed(4), "false-dead"),
+    (live, scene().returned(5).record(6, "FAILURE"), "false-dead"),
+    (dead, scene().killed(4).record(9, "STARTED"), "false-alive"),
+    (dead, scene().killed(4), "false-alive"),
+    (dead, scene().killed(4).record(7.1, "REVOKED"), "late"),
+    (once, scene().started(3, "e2"), "duplicate"),
+    (once, Scene().ready().published(), "lost"),
+    (unharmed, scene().saw("result", 6, "t", state="FAILURE", value="None", error="x"), "task-failed"),
+    (unharmed, scene().saw("result", 6, "t", state="SUCCESS", value="'other'", error=""), "wrong-result"),
+    (kept, scene().record(6, "SUCCESS", completed_at=wall(5)), "wrong-end"),
+    (kept, scene().record(6, "FAILURE", error_message="it fails"), "end-without-time"),
+    (kept, scene().record(6, "FAILURE", completed_at=wall(5), error_message=""), "end-without-cause"),
+    (
+        kept,
+        scene().record(6, "FAILURE", completed_at=wall(5), error_message="it fails", result="x" * 200),
+        "unbounded-result",
+    ),
+    (closed, scene().trail(6, step("STARTED", "SUCCESS"), step("SUCCESS", "FAILURE")), "closed-twice"),
+    (closed, scene().trail(6, step(None, "STARTED")), "not-closed"),
+    (
+        legal,
+        scene().record(6, "STARTED").trail(6, step(None, "REVOKED"), step("REVOKED", "STARTED")),
+        "illegal-transition",
+    ),
+    (legal, scene().record(6, "SUCCESS").trail(6, step(None, "PENDING"), step("STARTED", "SUCCESS")), "broken-trail"),
+    (legal, scene().record(6, "SUCCESS").trail(6, step(None, "PENDING")), "broken-trail"),
+    (accounted, scene().record(6, "FAILURE").trail(6, step("STARTED", "SUCCESS")), "overwritten-end"),
+    (
+        accounted,
+        scene().record(6, "SUCCESS").trail(6, step("STARTED", "SUCCESS"), step("SUCCESS", "FAILURE")),
+        "overwritten-end",
+    ),
+    (accounted, scene().record(6, "SUCCESS").trail(6, step("STARTED", "SUCCESS")), "unrecorded-refusal"),
+    (trail_told, scene().trail(6, step(None, "PENDING", who="client")), "unaudited"),
+    (
+        trail_told,
+        scene().trail(6, step(None, "PENDING", who="client", why=" "), step("PENDING", "STARTED")),
+        "unexplained-transition",
+    ),
+    (
+        trail_told,
+        scene().trail(6, step(None, "PENDING", who="somebody"), step("PENDING", "STARTED")),
+        "unexplained-transition",
+    ),
+    (
+        trail_told,
+        scene().trail(6, step(None, "PENDING", at=3, who="client"), step("PENDING", "STARTED", at=2)),
+        "unordered-trail",
+    ),
+    (six, scene().record(3, "LOST").planted("fail", "LOST"), "foreign-status"),
+    (six, scene().record(3, "STARTED").planted("ok", "LOST"), "foreign-status-accepted"),
+    (young, scene().record(4, "REVOKED", started_at=wall(2), completed_at=wall(3)), "too-young"),
+    (young, scene().record(9, "STARTED"), "never-closed"),
+    (says, scene().swept(4, report={"findings": [finding("alive", "it is silent")]}), "wrong-liveness"),
+    (says, scene().swept(4, report={"findings": [finding("dead", "it is so")]}), "unexplained"),
+    (says, scene().swept(4, report={"findings": []}), "unexplained"),
+    (beats, heard(2.0, 2.5, 5.0, 5.5, 6.0), "starved"),
+    (beats, heard(2.0, 2.5, 3.0, 3.5, 4.0), "starved"),
+    (beats, heard(2.0, 3.9, 5.8), "starved"),
+    (beats, heard(), "no-heartbeat"),
+    (guarded, scene().swept(4, report={"broker_works": False}), "unguarded"),
+    (guarded, scene().swept(4, "fail", report=None, errors="sorry"), "unhelpful"),
+    (guarded, blind().record(5, "REVOKED"), "unguarded"),
+    (unchanged, scene().record(3, "STARTED").saw("broken", 4).record(5, "REVOKED").saw("mended", 6), "changed-blindly"),
+    (argued, scene(), "no-record"),
+    (argued, scene().record(6, "STARTED", args=["ann"]), "stuck"),
+    (argued, scene().record(6, "SUCCESS", args=["bob"]), "unreadable"),
+    (argued, scene().record(6, "SUCCESS"), "unreadable"),
+    (delivered, scene().truth("arguments", 2.1, described="[2]"), "changed-arguments"),
+    (bounded, scene().record(6, "SUCCESS", args=SMALL | {"preview": "x" * 200}), "unbounded-arguments"),
+    (bounded, scene().record(6, "SUCCESS", args=["x"]), "unmarked-truncation"),
+    (bounded, scene().record(6, "SUCCESS", args=SMALL | {"original_bytes": 7}), "unmarked-truncation"),
+    (identified, scene().record(3, "STARTED", worker_id="w9").saw("inspect", 4, nodes={"w1": []}), "wrong-worker"),
+    (
+        identified,
+        scene().record(3, "STARTED", worker_id="w2").saw("inspect", 4, nodes={"w1": [], "w2": []}),
+        "wrong-worker",
+    ),
+    (one_line, scene().logged("INFO outage"), "silent"),
+    (one_line, scene().logged("ERROR outage", "ERROR outage"), "silent"),
+    (failures, scene().logged("INFO all is well"), "silent-failure"),
+    (failures, scene().logged("ERROR task t was refused", "ERROR task t was refused"), "noisy-failure"),
+    (failures, scene().logged("ERROR task t was refused", "NameError: x"), "name-error"),
+    (up, scene().saw("inspect", 3, nodes={"w1": []}).saw("inspect", 9, nodes={}), "worker-down"),
+    (
+        tidy,
+        scene().saw("sessions", **sessions(3)).saw("sessions", **sessions(9, idle_in_transaction=1)),
+        "idle-in-transaction",
+    ),
+    (tidy, scene().saw("sessions", **sessions(3)).saw("sessions", **sessions(9, locks=1)), "held-lock"),
+    (tidy, scene().saw("sessions", **sessions(3)).saw("sessions", **sessions(9, connections=4)), "connection-growth"),
+    (timed, scene().returned(5).record(6, "SUCCESS", queued_at=wall(1)), "missing-time"),
+    (timed, scene().returned(5).record(6, "SUCCESS", **ENDED | {"started_at": "2026-01-01T00:00:02"}), "naive-time"),
+    (timed, scene().returned(5).record(6, "SUCCESS", **ENDED | {"queued_at": wall(4)}), "disorder"),
+    (timed, scene().returned(5).record(6, "SUCCESS", **ENDED | {"completed_at": wall(8)}), "wrong-clock"),
+    (queued, scene().record(1.5).record(6, "SUCCESS", **ENDED), "no-record-while-queued"),
+    (queued, scene().record(1.5, "PENDING").record(6, "SUCCESS", started_at=wall(2)), "queue-time-lost"),
+    (queued, scene().record(1.5, "PENDING").record(6, "SUCCESS", **ENDED | {"queued_at": wall(-5)}), "queue-time-lost"),
+    (in_time, Scene().published(type_="fail", error="refused"), "publish-failed"),
+    (in_time, Scene().published(seconds=1.5), "publish-blocked"),
+]
+
+UNKNOWN: list[tuple[Check, Scene, str]] = [
+    (live, scene().killed(2.5).record(6, "REVOKED"), "nothing that this check looks at"),
+    (dead, scene().returned(5), "nothing that this check looks at"),
+    (dead, Scene().ready(pid=PID).started().killed(4), "a living sweeper"),
+    (unharmed, scene(), "the result of t"),
+    (kept, scene(), "a record of t"),
+    (closed, scene(), "the trail of t"),
+    (legal, scene().trail(6, step(None, "PENDING")), "the trail and the record of t"),
+    (accounted, scene().record(6, "SUCCESS"), "the trail and the record of t"),
+    (trail_told, scene(), "the trail of t"),
+    (six, scene().record(3, "STARTED"), "an attempt to write the status 'LOST'"),
+    (young, scene().record(6, "REVOKED"), "the times of the record"),
+    (young, scene(), "a record of t"),
+    (says, scene(), "a report of the sweep"),
+    (beats, scene(), "the mark that the task holds at"),
+    (beats, scene().truth("mark", 2.0).record(2.0, "STARTED", last_heartbeat=wall(2)).returned(3), "two leases"),
+    (held, scene().truth("tick", 2.0), "a GIL held for 2 s"),
+    (held, scene().truth("tick", 4.5).truth("gil released", 5.0), "a GIL held for 2 s"),
+    (guarded, scene().swept(4, report={"broker_works": True}), "a command run without the broker"),
+    (unchanged, scene().record(3, "STARTED").saw("broken", 4), "the notes"),
+    (unchanged, scene().saw("broken", 4).saw("mended", 6), "nothing that this check looks at"),
+    (delivered, scene(), "the arrival of the arguments of t"),
+    (bounded, scene(), "a record of t"),
+    (identified, scene().record(3, "STARTED", worker_id="w1"), "an answer to inspect"),
+    (one_line, scene(), "the log w1"),
+    (failures, scene(), "the log w1"),
+    (up, scene(), "an answer to inspect"),
+    (tidy, scene().saw("sessions", **sessions(3)), "before and after"),
+    (timed, scene().record(6, "SUCCESS", **ENDED), "the true time of completed_at of t"),
+    (timed, scene(), "a record of t"),
+    (queued, scene(), "a publication, a start and a record"),
+    (in_time, Scene().ready(), "the publication of t"),
+]
+
+
+def named(value: object) -> str | None:
+    """A check's name in a test's id."""
+    return value.name if isinstance(value, Check) else "history" if isinstance(value, Scene) else None
+
+
+@pytest.mark.parametrize(("check", "told"), PASSING, ids=named)
+def test_a_promise_that_is_kept_passes(check: Check, told: Scene) -> None:
+    """A history that shows the promise kept passes, with a reason and without violations."""
+    found = check(told.history)
+
+    assert (found.verdict, found.violations) == (Verdict.PASS, ()), found.reason
+    assert found.check == check.name
+    assert found.reason
+
+
+@pytest.mark.parametrize(("check", "told", "kind"), FAILING, ids=named)
+def test_a_promise_that_is_broken_fails_by_its_violation(check: Check, told: Scene, kind: str) -> None:
+    """A history that shows the promise broken fails with the violation that is named for it."""
+    found = check(told.history)
+
+    assert found.verdict is Verdict.FAIL, found.reason
+    assert kind in {violation.kind for violation in found.violations}
+    assert all(told.history.entries[index] for violation in found.violations for index in violation.entries)
+
+
+@pytest.mark.parametrize(("check", "told", "lacking"), UNKNOWN, ids=named)
+def test_a_promise_without_evidence_is_unknown(check: Check, told: Scene, lacking: str) -> None:
+    """A history that lacks the evidence is unknown, and the reason says what is lacking."""
+    found = check(told.history)
+
+    assert found.verdict is Verdict.UNKNOWN, found.reason
+    assert lacking in found.reason
+
+
+@pytest.mark.parametrize("check", {check.name: check for check, _ in PASSING}.values(), ids=named)
+def test_no_check_passes_on_an_empty_history(check: Check) -> None:
+    """Where nothing happened, no check finds its promise kept."""
+    assert check(History()).verdict is not Verdict.PASS
+
+
+def test_every_check_of_the_harness_is_tested_both_ways() -> None:
+    """Each check that scenarios can ask for has a passing history here, and a failing one unless it only proves."""
+    asked: set[str] = set()
+    for name in harness.__all__:
+        member = getattr(harness, name)
+        if getattr(member, "__annotations__", {}).get("return") == "Check":
+            asked.add(name.replace("_", "-"))
+    passing = {check.name for check, _ in PASSING}
+    failing = {check.name for check, _, _ in FAILING}
+
+    assert asked == passing
+    assert asked - failing == {"gil-was-held"}
+
+
+def test_a_process_number_that_is_used_again_is_no_death() -> None:
+    """A process that starts after a kill under the same number is another process, and lives."""
+    told = Scene().ready().published().killed(1.5).started(2).record(3, "REVOKED").returned(5)
+
+    assert [violation.kind for violation in live(told.history).violations] == ["false-dead"]
+
+
+def test_the_bound_counts_from_when_a_sweeper_lives() -> None:
+    """A task whose death nobody could see is closed in time when the next worker closes it within its bound."""
+    told = Scene().ready(pid=PID).started().killed(4).ready(at=50, pid=2).record(52.9, "REVOKED")
+
+    assert dead(told.history).verdict is Verdict.PASS
+
+
+# -- the verdict ---------------------------------------------------------------------------------------------------
+
+
+def answering(verdict: Verdict) -> Check:
+    """A check that finds what it is told to."""
+    return Check(f"always-{verdict}", lambda _: Finding(f"always-{verdict}", verdict, f"it is {verdict}"))
+
+
+def crashing() -> Check:
+    """A check with a bug."""
+
+    def examine(history: History) -> Finding:
+        raise KeyError("absent")
+
+    return Check("crashing", examine)
+
+
+PASSES, FAILS, KNOWS_NOTHING = (answering(verdict) for verdict in (Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN))
+
+
+def test_a_pass_takes_a_success_a_landed_fault_and_a_passing_check() -> None:
+    """A steady state, a fault that landed and only passing checks are certified as a pass."""
+    judgement = certify(scene().killed(4).history, [PASSES])
+
+    assert judgement.verdict is Verdict.PASS
+    assert judgement.reason == "it is pass"
+
+
+def test_no_check_is_no_pass() -> None:
+    """A scenario that asks nothing is unknown."""
+    assert certify(scene().history, []).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize("check", [PASSES, FAILS, KNOWS_NOTHING], ids=named)
+def test_a_fault_that_did_not_land_makes_everything_unknown(check: Check) -> None:
+    """Whatever the checks say, a fault without evidence leaves the verdict unknown and is named."""
+    judgement = certify(scene().fault("inject", 4).history, [check])
+
+    assert judgement.verdict is Verdict.UNKNOWN
+    assert judgement.reason == "the fault `kill` on w1 did not land"
+
+
+def test_of_two_faults_both_must_land() -> None:
+    """One fault's evidence does not stand for another's."""
+    told = scene().fault("inject", 4, 0).fault("inject", 5, 1).fault("landed", 6, 1, killed=[1])
+
+    assert certify(told.history, [PASSES]).verdict is Verdict.UNKNOWN
+
+
+def test_a_fault_before_any_success_leaves_no_steady_state() -> None:
+    """Without a success before the first fault nobody knows that the system ever worked."""
+    judgement = certify(Scene().ready().killed(0.5).published().started().history, [PASSES])
+
+    assert judgement.verdict is Verdict.UNKNOWN
+    assert "no steady state" in judgement.reason
+
+
+def test_a_scenario_in_which_nothing_succeeded_is_unknown() -> None:
+    """Where no operation succeeded, there is nothing to judge."""
+    judgement = certify(Scene().published(type_="info").history, [PASSES])
+
+    assert judgement.verdict is Verdict.UNKNOWN
+    assert judgement.reason == "no operation succeeded"
+
+
+def test_a_crashing_check_knows_nothing() -> None:
+    """A check that raises is unknown, with the error in its reason."""
+    judgement = certify(scene().history, [PASSES, crashing()])
+
+    assert judgement.verdict is Verdict.UNKNOWN
+    assert "KeyError" in judgement.reason
+
+
+@pytest.mark.parametrize("others", [[KNOWS_NOTHING], [PASSES], [crashing(), KNOWS_NOTHING, PASSES]], ids=len)
+def test_fail_beats_unknown_and_pass(others: list[Check]) -> None:
+    """One failing check fails the scenario, whatever the others know; its reason leads."""
+    judgement = certify(scene().history, [*others, FAILS])
+
+    assert judgement.verdict is Verdict.FAIL
+    assert judgement.reason == "always-fail: it is fail"
+    assert len(judgement.findings) == len(others) + 1
+
+
+def test_unknown_beats_pass() -> None:
+    """One check without evidence leaves the scenario unknown."""
+    assert certify(scene().history, [PASSES, KNOWS_NOTHING, PASSES]).verdict is Verdict.UNKNOWN
+
+
+def test_an_inquiry_ranks_violation_over_lack_over_evidence() -> None:
+    """An inquiry fails by one violation, is unknown by one lack, and passes by evidence alone."""
+
+    def outcome(*acts: Callable[[Inquiry], None]) -> Verdict:
+        inquiry = Inquiry("x")
+        for act in acts:
+            act(inquiry)
+        return inquiry.finding("fine").verdict
+
+    def saw(inquiry: Inquiry) -> None:
+        inquiry.seen()
+
+    def lacked(inquiry: Inquiry) -> None:
+        inquiry.lacking("light")
+
+    def broke(inquiry: Inquiry) -> None:
+        inquiry.broken("kind", "message")
+
+    assert outcome() is Verdict.UNKNOWN
+    assert outcome(saw) is Verdict.PASS
+    assert outcome(saw, lacked) is Verdict.UNKNOWN
+    assert outcome(saw, lacked, broke) is Verdict.FAIL
+
+
+def test_a_judgement_can_be_written_down() -> None:
+    """A judgement's value holds each finding with its violations, for reports."""
+    broken = once
+    value = certify(Scene().ready().published().history, [broken]).as_value()
+
+    assert value["verdict"] == "fail"
+    assert value["findings"][0]["violations"][0]["kind"] == "lost"
