@@ -86,13 +86,16 @@ def load_catalogue(path: Path) -> Catalogue:
     """Raises UsageError with the entry and the field that is wrong."""
     try:
         table = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"catalogue {path}: {error}") from error
     promises: dict[str, Promise] = {}
     for entry in table.get("promise", []):
         promise = _promise(path, entry)
         if promise.id in promises:
             raise UsageError(f"catalogue {path}: {promise.id} stands twice")
+        twice = {defect.id for defect in promise.defects} & {d.id for p in promises.values() for d in p.defects}
+        if twice:
+            raise UsageError(f"catalogue {path}: {promise.id}: the defect {min(twice)} stands twice")
         promises[promise.id] = promise
     directory = (path.parent / table.get("defects_directory", "defects")).resolve()
     return Catalogue(promises, directory, tuple(table.get("canaries", [])))
@@ -126,7 +129,19 @@ def _promise(path: Path, entry: Mapping[str, Any]) -> Promise:
         statement=entry["statement"],
         capabilities=frozenset(entry.get("capabilities", [])),
         scenarios=tuple(entry.get("scenarios", [])),
-        defects=tuple(DefectEntry(promise=entry["id"], **defect) for defect in entry.get("defects", [])),
+        defects=tuple(_defect(path, entry["id"], defect) for defect in entry.get("defects", [])),
         markers=tuple(entry.get("markers", [])),
         not_applicable=entry.get("not_applicable", {}),
     )
+
+
+def _defect(path: Path, promise: str, entry: Mapping[str, Any]) -> DefectEntry:
+    needed = {"id", "check", "violation"}
+    for key in entry:
+        if key not in needed | {"reason_for_reach"}:
+            raise UsageError(
+                f"catalogue {path}: {promise}: {unknown('key of a defect', key, needed | {'reason_for_reach'})}"
+            )
+    for key in sorted(needed - set(entry)):
+        raise UsageError(f"catalogue {path}: {promise}: {key} of a defect is missing")
+    return DefectEntry(entry["id"], promise, entry["check"], entry["violation"], entry.get("reason_for_reach"))

@@ -22,8 +22,6 @@ def live_tasks_untouched() -> Check:
     def examine(history: History) -> Finding:
         inquiry = Inquiry("live-tasks-untouched")
         for execution in executions(history):
-            if execution.dead:
-                continue
             for seen in history.observations("record", execution.task):
                 status = seen.value.get("status")
                 live = execution.lives_at(seen.at)
@@ -98,6 +96,9 @@ def untouched_until(task: str, age_s: float) -> Check:
     def examine(history: History) -> Finding:
         inquiry = Inquiry("untouched-until")
         seen = history.observations("record", task)
+        if not any(entry.value for entry in seen):
+            inquiry.lacking(f"a record of {task}")
+            return inquiry.finding("")
         for entry in seen:
             if entry.value.get("status") not in CLOSED:
                 continue
@@ -121,7 +122,7 @@ def untouched_until(task: str, age_s: float) -> Check:
 
 
 def sweep_says(expected: dict[str, tuple[str, str]], *flags: str) -> Check:
-    """The last sweep command, or the last one with these flags, tells for each task (by id) its liveness and, in words, why.
+    """The last sweep command (with these flags) tells for each task (by id) its liveness and, in words, why.
 
     `expected` maps task ids to (liveness, a part of the explanation). Violations: `wrong-liveness`, `unexplained`.
     """
@@ -200,6 +201,8 @@ def gil_was_held(task: str, at_least_s: float) -> Check:
 
     def examine(history: History) -> Finding:
         inquiry = Inquiry("gil-was-held")
+        if not history.truth("tick", task):
+            inquiry.lacking("a thread that ticks beside the task")
         signs = sorted(entry.at for f in ("mark", "tick", "gil released") for entry in history.truth(f, task))
         longest = max((after - before for before, after in pairwise(signs)), default=0.0)
         if longest < at_least_s:

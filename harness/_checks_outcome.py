@@ -19,6 +19,8 @@ def executed(task: str, *, exactly: int) -> Check:
 
     def examine(history: History) -> Finding:
         inquiry = Inquiry("executed")
+        if not list(history):
+            inquiry.lacking("anything at all")
         runs = executions(history, task)
         starts = [run.start for run in runs]
         if len(runs) > exactly:
@@ -60,7 +62,7 @@ def outcome_unharmed(expected: Mapping[str, tuple[str, str | None]]) -> Check:
 
 
 def ends_kept(expected: Mapping[str, Mapping[str, Any]], *, result_limit_bytes: int) -> Check:
-    """The record keeps its end. `expected` maps ids to fields: a tuple means its parts occur, anything else means equal.
+    """The record keeps its end. `expected` maps ids to fields: of a tuple the parts occur, anything else is equal.
 
     Violations: `wrong-end`, `end-without-time`, `end-without-cause`, `unbounded-result`.
     """

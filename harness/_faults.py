@@ -169,10 +169,12 @@ def terminate_connections(url: str, application_unlike: str = f"{OWN_NAME}%") ->
         with psycopg.connect(url, autocommit=True, application_name=OWN_NAME) as connection:
             rows = connection.execute(
                 "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
-                "AND application_name NOT LIKE %s AND pg_terminate_backend(pid)",
+                "AND application_name NOT LIKE %s",
                 [application_unlike],
             ).fetchall()
-        ended.extend(pid for (pid,) in rows)
+            for (pid,) in rows:  # apart: a planner may call the function before it filters
+                connection.execute("SELECT pg_terminate_backend(%s)", [pid])
+                ended.append(pid)
 
     return Fault(
         "terminate connections",
@@ -183,7 +185,7 @@ def terminate_connections(url: str, application_unlike: str = f"{OWN_NAME}%") ->
 
 
 def pause_clients(server: RedisServer, duration_s: float) -> Fault:
-    """CLIENT PAUSE: the server answers nobody for `duration_s`, or until healed."""
+    """CLIENT PAUSE: the server answers nobody for `duration_s`; healing waits for the rest of it."""
     felt: list[float] = []
 
     def inject() -> None:
@@ -203,7 +205,7 @@ def pause_clients(server: RedisServer, duration_s: float) -> Fault:
 
     def heal() -> None:
         with closing(server.client()) as client:
-            client.client_unpause()
+            client.ping()
 
     return Fault("pause clients", server.name, inject, lambda: {"unanswered_s": felt[0]} if felt else None, heal)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 POLL_S = 0.01
+_KILL_S = 10.0
 
 
 def await_until(
@@ -105,10 +107,17 @@ class OwnedProcess:
         return self._popen.poll() if self._popen else None
 
     def members(self) -> list[psutil.Process]:
-        """Every process of its session that exists, zombies excepted."""
+        """Every process of its session, and every descendant, that exists; zombies excepted.
+
+        A Postgres backend has a session of its own; a worker's child outlives its parent in the parent's session.
+        """
         if self._popen is None:
             return []
-        return [process for process in psutil.process_iter() if _in_session(process, self._popen.pid)]
+        main = self._popen.pid
+        found = {process.pid: process for process in psutil.process_iter() if _in_session(process, main)}
+        with suppress(psutil.NoSuchProcess):
+            found |= {child.pid: child for child in psutil.Process(main).children(recursive=True)}
+        return list(found.values())
 
     def children(self) -> list[int]:
         """The process ids of its direct children."""
@@ -139,9 +148,12 @@ class OwnedProcess:
         """Kill the whole session, stopped members too, and reap. Safe on what is already dead."""
         if self._popen is None:
             return
-        self.send(signal.SIGKILL, group=True)
+        doomed = self.members()
+        for process in doomed:
+            _signal(process, signal.SIGKILL)
         self._popen.kill()
         self._popen.wait()
+        await_until(f"the end of {self.name}", lambda: not any(_alive(process) for process in doomed), _KILL_S)
         for stream in (self._popen.stdin, self._popen.stdout):
             if stream is not None:
                 stream.close()
@@ -154,6 +166,13 @@ class OwnedProcess:
                 return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
         except OSError:
             return ""
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _in_session(process: psutil.Process, session: int) -> bool:

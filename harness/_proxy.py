@@ -56,6 +56,7 @@ class Proxy:
         self._mode = Mode.PASS
         self._delay_s = 0.0
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()
         self._open = asyncio.Event()
@@ -95,7 +96,7 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, HOST, self.port, reuse_address=True)
+        self._server = await asyncio.start_server(self._accept, HOST, self.port, reuse_address=True)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _change(self, mode: Mode, delay_s: float) -> None:
@@ -133,20 +134,27 @@ class Proxy:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        self._drop_all(reset=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Known from its first moment on, so that nothing accepted can be forgotten."""
+        self.tally.connections += 1
+        self._writers.add(writer)
+        serving = self._loop.create_task(self._serve(reader, writer))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.tally.connections += 1
+        pair = {writer}
         try:
             there_reader, there_writer = await asyncio.open_connection(HOST, self._target_port)
-        except OSError:
-            writer.transport.abort()
-            return
-        pair = {writer, there_writer}
-        self._writers |= pair
-        try:
+            pair.add(there_writer)
+            self._writers.add(there_writer)
             await asyncio.gather(
                 self._pump(reader, there_writer, from_server=False), self._pump(there_reader, writer, from_server=True)
             )
+        except OSError:
+            return  # the server is away: the client sees its connection end, as without a proxy
         finally:
             self._writers -= pair
             for end in pair:
@@ -159,9 +167,8 @@ class Proxy:
                 if kept:
                     writer.write(kept)
                     await writer.drain()
-                if self._mode is Mode.CUT and from_server:
-                    self._mode = Mode.PASS
-                    break
+                if kept is not chunk and kept:
+                    break  # cut in the middle
         except (ConnectionError, OSError):
             pass  # either end is gone: the pair is closed below, as a network would
         finally:
@@ -180,6 +187,7 @@ class Proxy:
                 return b""
             case Mode.CUT if from_server:
                 self.tally.cuts += 1
+                self._mode = Mode.PASS
                 return chunk[: len(chunk) // 2]
             case _:
                 self.tally.bytes_passed += len(chunk)

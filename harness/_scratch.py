@@ -110,7 +110,7 @@ def _owner_lives(path: Path) -> bool:
     try:
         owner = json.loads((path / "owner.json").read_text())
         return bool(psutil.Process(owner["pid"]).create_time() == owner["created"])
-    except (psutil.NoSuchProcess, ValueError, KeyError):
+    except (psutil.NoSuchProcess, ValueError, KeyError, TypeError):
         return False
 
 

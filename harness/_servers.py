@@ -19,6 +19,8 @@ from typing import Any, Protocol
 
 import psycopg
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from harness._binaries import PostgresBinaries, RedisBinary
 from harness._errors import NeverCame, SetupBroken
@@ -104,7 +106,7 @@ class PostgresServer:
             "unix_socket_directories": "",
             "port": str(self.port),
             "fsync": "off",
-            "synchronous_commit": "off",
+            "synchronous_commit": "on",
             "full_page_writes": "off",
             "shared_buffers": "32MB",
             "max_connections": "200",
@@ -136,10 +138,11 @@ class PostgresServer:
 
     def _answers(self) -> bool:
         try:
-            psycopg.connect(f"{self.url}/postgres", connect_timeout=2).close()
+            with psycopg.connect(f"{self.url}/postgres", connect_timeout=2) as connection:
+                row = connection.execute("SHOW data_directory").fetchone()
         except psycopg.OperationalError:
             return False
-        return True
+        return row is not None and Path(row[0]) == self._data  # another server may have taken the port
 
 
 class RedisServer:
@@ -189,11 +192,13 @@ class RedisServer:
         return redis.Redis(host=HOST, port=self.port, db=database, decode_responses=True, socket_timeout=10)
 
     def _answers(self) -> bool:
+        impatient = redis.Redis(host=HOST, port=self.port, socket_timeout=1, retry=Retry(NoBackoff(), 0))
         try:
-            with closing(self.client()) as client:
-                return bool(client.ping())
+            with closing(impatient) as client:
+                said: Any = client.info("server")
         except redis.RedisError:
             return False
+        return bool(said["process_id"] == self.process.pid)  # another server may have taken the port
 
 
 @dataclass(frozen=True)

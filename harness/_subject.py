@@ -193,7 +193,17 @@ def _known_names(path: Path, table: Mapping[str, Any]) -> None:
     for capability in table["capabilities"]:
         if capability not in CAPABILITIES:
             raise UsageError(f"subject {path}: {unknown('capability', str(capability), CAPABILITIES)}")
+    for capability in table.get("lacks", {}):
+        if capability not in CAPABILITIES:
+            raise UsageError(f"subject {path}: [lacks]: {unknown('capability', capability, CAPABILITIES)}")
+    _known_commands(path, table)
     _known_tables(path, table)
+
+
+def _known_commands(path: Path, table: Mapping[str, Any]) -> None:
+    for name, command in table.get("commands", {}).items():
+        if not (isinstance(command, list) and all(isinstance(part, str) for part in command)):
+            raise UsageError(f"subject {path}: commands.{name}: expected a list of words, got {command!r}")
 
 
 def _known_tables(path: Path, table: Mapping[str, Any]) -> None:

@@ -236,8 +236,7 @@ class Conformance:
         lines = [
             f"conformance: subject {self.run.subject}, runtime {self.run.runtime}, seed {self.run.seed}",
             f"servers: Postgres {postgres.version}, {redis.product} {redis.version}",
-            f"Celery {versions['celery']}, kombu {versions['kombu']}, redis-py {versions['redis']}, "
-            + f"Python {versions['python']}",
+            ", ".join(f"{name} {versions[name]}" for name in ("celery", "kombu", "redis", "python")),
             f"run directory: {self.run.directory.relative_to(self.config.rootpath)}",
         ]
         if self.leftovers:

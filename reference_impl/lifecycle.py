@@ -206,7 +206,7 @@ def _revoked(standing: Standing | None, *, terminated: bool) -> Decision:
 
 def _worker_lost(standing: Standing | None, attempt_id: UUID | None, *, redeliver: bool) -> Decision:
     if standing is None:
-        return Refusal("no record")
+        return Transition(Status.RETRY if redeliver else Status.REVOKED, note="its record was not written")
     if standing.status in ENDED:
         return Refusal(f"already ended ({standing.status})")
     if standing.status is Status.RETRY:

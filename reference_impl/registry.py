@@ -134,6 +134,8 @@ def apply_within(connection: Connection, report: Report) -> Outcome:
     standing = None
     if row is not None:
         standing = Standing(Status(row.status), Owner(row.incarnation_id, row.attempt_id))
+    elif isinstance(refusal := decide(None, report.event), Refusal):
+        return Outcome(refusal, None)
     else:
         blank = upsert(_TASKS).values(task_id=report.task_id, status=Status.PENDING).on_conflict_do_nothing()
         connection.execute(blank)

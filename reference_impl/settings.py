@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 PREFIX = "CELERY_TRACKING_"
 FILE_VARIABLE = f"{PREFIX}CONFIG"
@@ -86,6 +86,7 @@ class Settings(BaseSettings):
     redelivery_bound_s: float = Field(
         default=3900.0,
         gt=0,
+        le=30 * 86400,
         description="seconds a task waits for the broker to deliver it again before it is revoked; longer than "
         "the broker's visibility time-out",
     )
@@ -146,7 +147,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        **_: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments and environment; `load_settings` adds the file."""
         return (init_settings, env_settings)
@@ -159,14 +161,21 @@ def load_settings(**overrides: Any) -> Settings:
     """
     from_file = _file_table()
     from_environment = {name.removeprefix(PREFIX).lower() for name in os.environ if name.startswith(PREFIX)}
+    for name in sorted(from_environment - set(Settings.model_fields) - {FILE_VARIABLE.removeprefix(PREFIX).lower()}):
+        raise ConfigurationError(f"{PREFIX}{name.upper()} in the environment is no setting; see Settings for the names")
     merged = {name: value for name, value in from_file.items() if name not in from_environment} | overrides
     try:
         return Settings(**merged)
+    except SettingsError as error:
+        cause = f": {error.__cause__}" if error.__cause__ else ""
+        raise ConfigurationError(f"the tracker's settings cannot be used: {error}{cause}") from error
     except ValidationError as error:
         lines = []
         for problem in error.errors():
             name = ".".join(str(part) for part in problem["loc"])
-            arrived = "" if problem["type"] == "missing" or not name else f", got {problem['input']!r}"
+            # A value under a name that does not exist may be a secret under a misspelt one.
+            told = name and problem["type"] not in {"missing", "extra_forbidden"}
+            arrived = f", got {problem['input']!r}" if told else ""
             lines.append(f"{name + ': ' if name else ''}{problem['msg']}{arrived}")
         raise ConfigurationError(
             "the tracker's settings cannot be used:\n  "
@@ -185,7 +194,7 @@ def _file_table() -> dict[str, Any]:
             table = tomllib.load(file).get("celery_tracking", {})
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read ({error.strerror}); {FILE_VARIABLE} names it") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
     if not isinstance(table, dict):
         raise ConfigurationError(f"{path}: expected a table [celery_tracking], got {table!r}")

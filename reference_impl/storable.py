@@ -160,6 +160,6 @@ def _clean(text: str) -> str:
 def _quoted_prefix(text: str, room: int) -> str:
     """The longest start of `text` whose JSON string takes at most `room` bytes."""
     prefix = text[:room]
-    while len(json.dumps(prefix, ensure_ascii=False).encode()) > room:
+    while prefix and len(json.dumps(prefix, ensure_ascii=False).encode()) > room:
         prefix = prefix[: len(prefix) * 3 // 4]
     return prefix

@@ -47,10 +47,10 @@ _SUSPECTS = text("""
                < clock_timestamp() AS lease_ran_out,
            clock_timestamp() - a.started_at AS age
     FROM celery_task_attempt a
-    JOIN celery_task_registry r USING (task_id)
+    LEFT JOIN celery_task_registry r USING (task_id)
     LEFT JOIN celery_worker_incarnation i ON i.incarnation_id = a.incarnation_id
     WHERE a.ended_at IS NULL AND a.incarnation_id IS NOT NULL
-      AND (r.status = 'PENDING' OR (r.status = 'STARTED' AND r.attempt_id = a.attempt_id))
+      AND (r.status IS NULL OR r.status = 'PENDING' OR (r.status = 'STARTED' AND r.attempt_id = a.attempt_id))
     UNION ALL
     SELECT r.task_id, r.task_name, NULL, r.incarnation_id, r.worker_id, false, r.started_at, false,
            coalesce(r.last_heartbeat, r.started_at, r.queued_at) + make_interval(secs => :lease_s)

@@ -1,4 +1,4 @@
-"""The faults against real processes and servers: each hits, proves it, and heals; one that hits nothing proves nothing."""
+"""The faults against real processes and servers: each hits, proves it, and heals; one that misses proves nothing."""
 
 from __future__ import annotations
 

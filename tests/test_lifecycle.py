@@ -75,7 +75,6 @@ MOVES: list[tuple[Status | None, Event, Status]] = [
 ]
 
 REFUSALS: list[tuple[Status | None, Event, str]] = [
-    (None, WorkerLost(ATTEMPT, redeliver=False), "no record"),
     (None, RedeliveryOverdue(), "not awaiting redelivery"),
     (Status.PENDING, RedeliveryOverdue(), "not awaiting redelivery"),
     (Status.STARTED, Started(ME), "started twice by the same attempt"),

@@ -541,7 +541,7 @@ def test_an_event_from_the_future_is_now(
 def test_times_that_would_run_backwards_are_moved_with_a_remark(
     registry: Registry, record: Callable[[], dict[str, Any]], trail: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    """A start told to be before the publication is moved to it, an end before the start to that, and the trail says so."""
+    """A start before the publication is moved to it, an end before the start to that, and the trail says so."""
     owner = attempt()
     registry.apply(report(Published(), age_s=10))
     registry.apply(report(Started(owner), age_s=20))
