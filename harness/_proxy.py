@@ -19,6 +19,7 @@ from typing import Any
 from harness._servers import HOST
 
 _CHUNK = 64 * 1024
+_HANDOVER_STEPS = 5
 
 
 class Mode(StrEnum):
@@ -130,11 +131,13 @@ class Proxy:
         await self._stop_listening()
         self._drop_all(reset=True)
         self._open.set()
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        # What asyncio has accepted and not yet handed over must get here before it can be let go of.
+        for _ in range(_HANDOVER_STEPS):
+            await asyncio.sleep(0)
         self._drop_all(reset=True)
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Known from its first moment on, so that nothing accepted can be forgotten."""
