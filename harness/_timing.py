@@ -12,12 +12,12 @@ STARTUP_S = 40.0
 class Timing:
     """Short enough for tests, in the proportions of production."""
 
-    heartbeat_s: float = 0.4
-    lease_s: float = 2.0
-    sweep_interval_s: float = 0.5
-    ping_timeout_s: float = 0.8
-    minimum_age_s: float = 1.0
-    revocation_wait_s: float = 1.0
+    heartbeat_s: float = 0.3
+    lease_s: float = 1.5
+    sweep_interval_s: float = 0.3
+    ping_timeout_s: float = 0.5
+    minimum_age_s: float = 0.8
+    revocation_wait_s: float = 0.8
     policy: str = "auto"
 
     @property

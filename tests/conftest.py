@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import itertools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 import redis
 from sqlalchemy import Engine, create_engine
 
 from harness._binaries import find_postgres, find_redis
-from harness._scratch import Scratch, default_root
+from harness._scratch import Scratch, default_root, remove_run
 from harness._servers import Servers, start_servers
 from reference_impl.schema import migrate
 
+PROJECT = Path(__file__).resolve().parent.parent
 _TEMPLATE = "template_registry"
+
+Launch = Callable[..., subprocess.Popen[str]]
+RunPytest = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="session")
@@ -98,6 +108,72 @@ def redis_client(servers: Servers) -> Iterator[redis.Redis]:
     """A client of the shared server."""
     with closing(servers.redis.client()) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def outside() -> dict[str, str]:
+    """The environment of somebody who starts a program by hand: nothing of this test run's own is in it."""
+    own = ("PYTEST_", "CELERY_", "COLUMNS", "NO_COLOR", "FORCE_COLOR")
+    return {name: value for name, value in os.environ.items() if not name.startswith(own)}
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the specification, whose runs are recorded there and leave those of the user alone."""
+    copy = tmp_path_factory.mktemp("copy") / "project"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(PROJECT / "scenarios", copy / "scenarios", ignore=ignored)
+    shutil.copytree(PROJECT / "tests" / "defects", copy / "tests" / "defects", ignore=ignored)
+    shutil.copy(PROJECT / "pyproject.toml", copy)
+    return copy
+
+
+@pytest.fixture
+def scratch_root() -> Iterator[Path]:
+    """A root for scratch directories that Postgres's own user can reach; what is left in it is removed."""
+    with tempfile.TemporaryDirectory(prefix="celery-conformance-test-") as made:
+        path = Path(made)
+        path.chmod(0o755)
+        yield path
+        for left in path.iterdir():
+            remove_run(left)
+
+
+@pytest.fixture
+def launch(project: Path, scratch_root: Path, outside: dict[str, str]) -> Iterator[Launch]:
+    """Starts `python -m pytest ...` in the copy of the specification, in a process group of its own."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pytest", f"--scratch={scratch_root}", *arguments],
+            cwd=project,
+            env=outside,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def run_pytest(launch: Launch) -> RunPytest:
+    """Runs pytest in the copy of the specification to its end; output and errors come together."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        process = launch(*arguments)
+        said, _ = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(process.args, process.returncode, said, "")
+
+    return run
 
 
 def _engine(url: str) -> Engine:

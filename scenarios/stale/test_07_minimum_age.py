@@ -7,7 +7,7 @@ import pytest
 
 from harness import Cluster, untouched_until
 
-MINIMUM_AGE_S = 5.0
+MINIMUM_AGE_S = 3.5
 
 
 @pytest.mark.promise("STALE-07")
