@@ -10,7 +10,7 @@ import importlib
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -18,7 +18,7 @@ import redis
 
 from harness._errors import UsageError, unknown
 from harness._timing import Timing
-from harness._view import RegistryView, ResultBackendView, View
+from harness._view import Record, RegistryView, ResultBackendView, View
 
 CAPABILITIES = {
     "record": "a task's status can be looked up by its id",
@@ -32,6 +32,7 @@ CAPABILITIES = {
     "sweep-command": "a command sweeps on demand and tells what it found",
     "audit": "transitions leave a trail",
     "registry-table": "records lie in a Postgres table",
+    "registration-table": "workers register in a Postgres table",
     "tracking-errors": "tracking can fail apart from the task, and says so in the log",
     "eager": "eager executions are recorded",
 }
@@ -79,8 +80,8 @@ class Subject(Protocol):
         """Bounds that it is configured with: stored_arguments_bytes, stored_result_bytes, write_timeout_s."""
 
     @property
-    def tables(self) -> frozenset[str]:
-        """The registry's table, where there is one."""
+    def tables(self) -> Mapping[str, str]:
+        """Its tables in Postgres by what they hold: `registry` for records, `registration` for workers."""
 
     def environment(self, place: Place) -> dict[str, str]:
         """Environment variables for every process of the subject."""
@@ -107,14 +108,18 @@ class TomlSubject:
     audit: Mapping[str, Any] | None = None
     result_backend: bool = False
 
+    registration: str | None = None
+
     @property
-    def tables(self) -> frozenset[str]:
-        """The registry's table, where there is one."""
-        return frozenset({self.registry["table"]}) if self.registry else frozenset()
+    def tables(self) -> Mapping[str, str]:
+        """Those that its file names."""
+        named = {"registry": self.registry["table"] if self.registry else None, "registration": self.registration}
+        return {role: name for role, name in named.items() if name is not None}
 
     def environment(self, place: Place) -> dict[str, str]:
         """Its own variables, beside those by which Celery itself is told its broker and backend."""
-        own = {name: value.format_map(place.words()) for name, value in self.variables.items()}
+        words = {**place.words(), "app": self.app}
+        own = {name: value.format_map(words) for name, value in self.variables.items()}
         return {"CELERY_BROKER_URL": place.redis_url, "CELERY_RESULT_BACKEND": place.redis_url, **own}
 
     def command(self, name: str, place: Place, **words: str) -> Sequence[str] | None:
@@ -163,9 +168,14 @@ def _from_toml(path: Path) -> TomlSubject:
         registry=table.get("registry"),
         audit=table.get("audit"),
         result_backend=table.get("result_backend", False),
+        registration=table.get("registration"),
     )
 
 
+_COLUMNS = {
+    "registry": frozenset(field.name for field in fields(Record)),
+    "audit": frozenset({"task_id", "from_status", "to_status", "refused", "at", "who", "why"}),
+}
 _EXPECTED = ("name", "app", "capabilities", "lacks", "limits", "tables", "environment", "command", "open_view")
 _KEYS: dict[str, type] = {
     "name": str,
@@ -178,6 +188,7 @@ _KEYS: dict[str, type] = {
     "registry": dict,
     "audit": dict,
     "result_backend": bool,
+    "registration": str,
 }
 
 
@@ -213,15 +224,19 @@ def _known_tables(path: Path, table: Mapping[str, Any]) -> None:
             isinstance(section.get("table"), str) and "task_id" in section.get("columns", {})
         ):
             raise UsageError(f"subject {path}: [{key}] needs a table, and [{key}.columns] a column for task_id")
+        for column in (section or {}).get("columns", {}):
+            if column not in _COLUMNS[key]:
+                raise UsageError(f"subject {path}: [{key}.columns]: {unknown('column', column, _COLUMNS[key])}")
     if "registry" not in table and not table.get("result_backend"):
         raise UsageError(f"subject {path}: a [registry] is needed, or result_backend = true, to look at its records")
 
 
 def _known_placeholders(path: Path, table: Mapping[str, Any]) -> None:
-    words = {**Place("", "", Timing()).words(), "app": "", "task_id": ""}
+    common = {**Place("", "", Timing()).words(), "app": ""}
     texts = {f"environment.{name}": [value] for name, value in table.get("environment", {}).items()}
     texts |= {f"commands.{name}": value for name, value in table.get("commands", {}).items()}
     for where, parts in texts.items():
+        words = common | ({"task_id": ""} if where == "commands.get" else {})
         for part in parts:
             try:
                 part.format_map(words)

@@ -115,7 +115,7 @@ class ResultBackendView:
         if text is None:
             return None
         meta = json.loads(text)
-        failed = meta["status"] == "FAILURE"
+        failed = meta["status"] in {"FAILURE", "RETRY"}
         result = meta.get("result") or {}
         return Record(
             task_id=task_id,

@@ -87,6 +87,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers; where there is a catalogue, check every name the user gave before anything starts."""
     config.addinivalue_line("markers", "promise(id): the promise that the scenario judges")
+    config.addinivalue_line("markers", "requires(capability): what this scenario needs beside its promise's needs")
     config.addinivalue_line("markers", "own_servers: the scenario breaks its servers and gets a pair of its own")
     config.addinivalue_line("markers", "race: an arranged race")
     config.addinivalue_line("markers", "heartbeat: about signs of life")
@@ -192,6 +193,11 @@ class Conformance:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """How many are to run."""
         self.total = len(session.items)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """How many are to run, where helpers collect."""
+        self.total = len(ids)
 
     # -- running -----------------------------------------------------------------------------------------------
 
@@ -371,7 +377,8 @@ def cluster(request: pytest.FixtureRequest, conformance_defect: str | None) -> I
     marker = request.node.get_closest_marker("promise")
     promise = conformance.catalogue.promises[marker.args[0]] if marker else None
     if promise is not None:
-        _skip_what_cannot_be_judged(conformance, promise)
+        more = {name for needed in request.node.iter_markers("requires") for name in needed.args}
+        _skip_what_cannot_be_judged(conformance, promise, promise.capabilities | more)
     name = request.node.name
     directory = conformance.run.directory / "scenarios" / _file_name(request.node.nodeid)
     defect = conformance.catalogue.defect_file(conformance_defect) if conformance_defect else None
@@ -394,10 +401,10 @@ def _defect_parameter(item: pytest.Item) -> Any:
     return callspec.params.get(DEFECT_FIXTURE) if callspec is not None else None
 
 
-def _skip_what_cannot_be_judged(conformance: Conformance, promise: Promise) -> None:
+def _skip_what_cannot_be_judged(conformance: Conformance, promise: Promise, needed: frozenset[str]) -> None:
     if conformance.run.runtime in promise.not_applicable:
         pytest.skip(f"not applicable: {promise.not_applicable[conformance.run.runtime]}")
-    missing = sorted(promise.capabilities - conformance.subject.capabilities)
+    missing = sorted(needed - conformance.subject.capabilities)
     if missing:
         reasons = [conformance.subject.lacks.get(name, "it lacks this capability") for name in missing]
         pytest.skip("; ".join(f"{name}: {reason}" for name, reason in zip(missing, reasons, strict=True)))

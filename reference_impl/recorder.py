@@ -37,6 +37,11 @@ class Ticket:
     outcome: Outcome | None = None
     dropped: bool = False
 
+    @property
+    def answered(self) -> bool:
+        """Whether the registry took a decision on it."""
+        return self.outcome is not None
+
     def wait(self, timeout_s: float | None) -> bool:
         """Whether the report was written, or dropped, within `timeout_s`; None waits as long as it takes."""
         return self.written.wait(timeout_s)

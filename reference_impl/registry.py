@@ -148,7 +148,10 @@ def apply_within(connection: Connection, report: Report) -> Outcome:
     before = standing.status if standing else None
     if not isinstance(decision, Unchanged):
         _audit(connection, report, decision, before, at, remark)
-    _close_attempt(connection, report, at)
+    if not isinstance(report.event, Started | Published):
+        # A worker's main process does not know the attempt that it reports the end of; the record does.
+        ended = attempt_of(report.event) or (row.attempt_id if isinstance(decision, Transition) else None)
+        _close_attempt(connection, ended, at)
     return Outcome(decision, before)
 
 
@@ -335,10 +338,7 @@ def _open_attempt(connection: Connection, report: Report, owner: Owner) -> None:
     )
 
 
-def _close_attempt(connection: Connection, report: Report, at: datetime) -> None:
-    """An execution is over when it says so, taken or refused; a start opens one and a publication none."""
-    attempt_id = attempt_of(report.event)
-    if attempt_id is None or isinstance(report.event, Started):
-        return
+def _close_attempt(connection: Connection, attempt_id: UUID | None, at: datetime) -> None:
+    """An execution is over when it says so, taken or refused."""
     over = update(_ATTEMPTS).where(_ATTEMPTS.c.attempt_id == attempt_id, _ATTEMPTS.c.ended_at.is_(None))
     connection.execute(over.values(ended_at=at))

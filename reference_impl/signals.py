@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -81,20 +82,20 @@ class Handlers:
         redelivered = bool((request.delivery_info or {}).get("redelivered"))
         owner = Owner(identity.incarnation_id if identity else None, uuid4())
         request.tracking_attempt = owner.attempt_id
-        request.tracking_start = self._recorder.record(
-            Report(
-                task_id,
-                Started(owner),
-                who=self._who(),
-                why="redelivered and started" if redelivered else "started",
-                task_name=task.name,
-                worker_id=self._worker_id(request),
-                worker_pid=os.getpid(),
-                arguments=lambda: self._stored_arguments(args, kwargs),
-                acks_late=bool(task.acks_late),
-                redelivered=redelivered,
-            )
+        report = Report(
+            task_id,
+            Started(owner),
+            who=self._who(),
+            why="redelivered and started" if redelivered else "started",
+            task_name=task.name,
+            worker_id=self._worker_id(request),
+            worker_pid=os.getpid(),
+            arguments=lambda: self._stored_arguments(args, kwargs),
+            acks_late=bool(task.acks_late),
+            redelivered=redelivered,
         )
+        request.tracking_again = partial(self._recorder.record, report)
+        request.tracking_start = self._recorder.record(report)
 
     def _succeeded(self, sender: Any, result: object, **_: object) -> None:
         request = sender.request

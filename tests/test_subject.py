@@ -111,7 +111,7 @@ def test_a_file_of_the_users_own_loads(tmp_path: Path) -> None:
     subject = load_subject(write(tmp_path, MINIMAL))
 
     assert (subject.name, subject.app) == ("mine", "shop.celery:app")
-    assert subject.tables == frozenset()
+    assert subject.tables == {}
 
 
 @pytest.mark.parametrize(

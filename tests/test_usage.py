@@ -22,6 +22,38 @@ def script(path: Path, says: str) -> Path:
     return path
 
 
+@pytest.fixture
+def refused(run_pytest: RunPytest, project: Path, scratch_root: Path) -> Refused:
+    """Runs pytest with a wrong call: it ends without a traceback, a run, or anything in scratch."""
+    runs = project / ".conformance"
+
+    def run(*arguments: str) -> str:
+        before = set(runs.glob("*"))
+        ended = run_pytest("scenarios", *arguments)
+        assert ended.returncode == USAGE_ERROR, ended.stdout
+        assert "Traceback" not in ended.stdout
+        assert "INTERNALERROR" not in ended.stdout
+        assert set(runs.glob("*")) == before
+        assert list(scratch_root.iterdir()) == []
+        return str(ended.stdout)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--subject=refrence", "unknown subject 'refrence': did you mean 'reference'?"),
+        ("--promise=STALE_08", "unknown promise 'STALE_08': did you mean 'STALE-08'?"),
+        ("--runtime=embeded", "unknown runtime 'embeded': did you mean 'embedded'?"),
+        ("--defect=eager_is_quiet", "unknown defect 'eager_is_quiet': did you mean 'eager_is_silent'?"),
+    ],
+)
+def test_an_unknown_name_suggests_the_nearest(refused: Refused, option: str, told: str) -> None:
+    """A name that does not exist is refused with the nearest one that does."""
+    assert told in refused(option)
+
+
 def test_a_subject_that_is_no_toml_is_named_with_the_mistake(refused: Refused, tmp_path: Path) -> None:
     """A subject's file that does not parse is refused by its path and the parser's words."""
     path = tmp_path / "mine.toml"
@@ -30,6 +62,32 @@ def test_a_subject_that_is_no_toml_is_named_with_the_mistake(refused: Refused, t
     said = refused(f"--subject={path}")
 
     assert f"subject {path}: not valid TOML: " in said
+
+
+def test_a_subject_class_that_does_not_import_is_told_with_the_cause(refused: Refused) -> None:
+    """A class in a package that is not there is refused with the import's own words."""
+    said = refused("--subject=no_such_package.trackers:Mine")
+
+    assert "subject 'no_such_package.trackers:Mine': cannot be loaded: ModuleNotFoundError" in said
+    assert "No module named 'no_such_package'" in said
+
+
+def test_a_directory_without_postgres_is_refused(refused: Refused, tmp_path: Path) -> None:
+    """A directory that holds no Postgres is named, with the binaries that were expected and the option."""
+    said = refused(f"--postgres-bin={tmp_path}")
+
+    assert f"no Postgres: expected `postgres` and `initdb` in {tmp_path}" in said
+    assert "--postgres-bin DIR" in said
+
+
+def test_a_postgres_that_is_too_old_is_refused(refused: Refused, tmp_path: Path) -> None:
+    """A Postgres below the oldest supported version is refused with both versions, with xdist too, and once."""
+    postgres = script(tmp_path / "bin" / "postgres", "postgres (PostgreSQL) 13.22")
+    script(tmp_path / "bin" / "initdb", "initdb (PostgreSQL) 13.22")
+
+    said = refused("-n", "2", f"--postgres-bin={postgres.parent}")
+
+    assert said.count(f"{postgres}: version 14 or newer is needed, it is 13.22") == 1
 
 
 def test_a_scratch_root_that_cannot_be_made_is_refused(refused: Refused, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ PLANS = {
 def test_each_handler_fails_in_turn(cluster: Cluster) -> None:
     """The database refuses what each lifecycle handler writes, one handler after the other."""
     worker = cluster.worker("a")
-    (table,) = cluster.subject.tables
+    table = cluster.subject.tables["registry"]
     expected_failures, expected_ends = [], {}
 
     for handler, (condition, name, state, options) in PLANS.items():
@@ -45,7 +45,7 @@ def test_the_sweep_at_start_fails(cluster: Cluster) -> None:
     stale.await_mark("working")
     cluster.await_record(stale, {"STARTED"})
     cluster.inject(kill(first.process))
-    (table,) = cluster.subject.tables
+    table = cluster.subject.tables["registry"]
     fault = cluster.inject(
         refuse_writes(cluster.database_url, table, "NEW.status IN ('REVOKED', 'FAILURE')"), await_landing=False
     )

@@ -45,12 +45,13 @@ def test_replies_that_do_not_arrive(cluster: Cluster, mode: Mode) -> None:
 
 
 @pytest.mark.promise("STALE-05")
+@pytest.mark.requires("registration-table")
 def test_up_but_not_yet_registered(cluster: Cluster) -> None:
     """A worker whose registration is still waiting for a lock already executes when another one sweeps."""
     cluster.worker("b")
-    incarnations = "celery_worker_incarnation"
-    lock = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(sql.Identifier(incarnations))
-    fault = cluster.inject(hold_rows(cluster.database_url, lock, incarnations), await_landing=False)
+    table = cluster.subject.tables["registration"]
+    lock = sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(sql.Identifier(table))
+    fault = cluster.inject(hold_rows(cluster.database_url, lock, table), await_landing=False)
     cluster.worker("a")
     cluster.await_landing(fault)
     task = cluster.publish("hold", "working", queue="a")

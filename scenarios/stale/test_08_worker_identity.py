@@ -28,6 +28,7 @@ def test_the_node_name(cluster: Cluster, pool: str, name: str) -> None:
 
 
 @pytest.mark.promise("STALE-08")
+@pytest.mark.requires("eager")
 def test_nobody_can_know(cluster: Cluster) -> None:
     """Tasks that run eagerly outside any worker have no worker; one WARNING says so, however many there are."""
     for number in range(3):

@@ -9,7 +9,7 @@ from harness import Cluster, dead_tasks_closed, executed, hold_rows, kill
 @pytest.mark.promise("STALE-19")
 def test_killed_before_the_commit(cluster: Cluster) -> None:
     """The row is locked from outside, so the start cannot be committed; the worker is killed while it waits."""
-    (table,) = cluster.subject.tables
+    table = cluster.subject.tables["registry"]
     cluster.worker("b")
     task = cluster.publish("hold", "working", queue="a")
     cluster.await_record(task, {"PENDING"})

@@ -11,7 +11,7 @@ TASKS, SWEEPERS = 50, 10
 @pytest.mark.promise("STALE-22")
 def test_ten_workers_become_ready_at_once(cluster: Cluster) -> None:
     """Fifty tasks are stale when ten workers start; their rows are locked until all ten are up and sweeping."""
-    (table,) = cluster.subject.tables
+    table = cluster.subject.tables["registry"]
     victim = cluster.worker("a", pool="threads", concurrency=TASKS)
     tasks = [cluster.publish("hold", "working", queue="a") for _ in range(TASKS)]
     for task in tasks:

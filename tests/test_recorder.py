@@ -1,0 +1,330 @@
+"""The recorder on a real Postgres: in order, behind a bound, kept while the database is away, and never a nuisance."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, select, text
+
+from harness._processes import await_until
+from harness._proxy import Mode, Proxy
+from reference_impl.lifecycle import Event, Owner, Published, Started, Succeeded, Transition
+from reference_impl.models import AuditEntry, TaskRecord
+from reference_impl.recorder import Recorder, Ticket
+from reference_impl.registry import Report
+from reference_impl.settings import load_settings
+
+WITHIN_S = 20.0
+SOON_S = 0.4
+
+MakeRecorder = Callable[..., Recorder]
+
+
+def report(task_id: str, event: Event | None = None, **said: Any) -> Report:
+    """A report about a task, of its publication unless told otherwise."""
+    return Report(task_id, event or Published(), who="w1", why="as told", task_name="mail.send", **said)
+
+
+def storing(value: object) -> Report:
+    """A report whose stored arguments are `value`."""
+    return report("odd", arguments=lambda: (value, None))
+
+
+@pytest.fixture
+def recorder(registry_database: str) -> MakeRecorder:
+    """Makes a recorder on the database of this test."""
+
+    def make(url: str = registry_database, *, write_timeout_s: float = WITHIN_S, **settings: Any) -> Recorder:
+        return Recorder(load_settings(database_url=url, write_timeout_s=write_timeout_s, **settings))
+
+    return make
+
+
+@pytest.fixture
+def link(registry_database: str) -> Iterator[Proxy]:
+    """A proxy in front of the database."""
+    proxy = Proxy("postgres", int(urlsplit(registry_database).port or 0))
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def linked_url(registry_database: str, link: Proxy) -> str:
+    """The database's URL through the proxy."""
+    return registry_database.replace(f":{urlsplit(registry_database).port}/", f":{link.port}/")
+
+
+@pytest.fixture
+def errors(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """The ERROR lines of the recorder."""
+    caplog.set_level(logging.INFO, logger="reference_impl.recorder")
+    return lambda: [entry.getMessage() for entry in caplog.records if entry.levelno == logging.ERROR]
+
+
+def trail(engine: Engine) -> list[tuple[str, str]]:
+    """What the audit trail tells, oldest first."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(AuditEntry.__table__).order_by(AuditEntry.entry_id)).mappings()
+        return [(row["task_id"], row["to_status"]) for row in rows]
+
+
+def written(ticket: Ticket) -> bool:
+    """Whether the report reached the database within its deadline."""
+    return ticket.wait(WITHIN_S) and not ticket.dropped
+
+
+# -- in order ------------------------------------------------------------------------------------------------------
+
+
+def test_reports_are_written_in_the_order_of_their_arrival(recorder: MakeRecorder, engine: Engine) -> None:
+    """Each report is in the database when `record` returns, with what became of it."""
+    door = recorder()
+    owner = Owner(uuid4(), uuid4())
+
+    events: list[Event] = [Published(), Started(owner), Succeeded(owner)]
+    tickets = [door.record(report(task, event)) for task in ("a", "b") for event in events]
+
+    path = ["PENDING", "STARTED", "SUCCESS"]
+    assert trail(engine) == [("a", status) for status in path] + [("b", status) for status in path]
+    assert all(ticket.outcome is not None for ticket in tickets)
+    assert isinstance(tickets[-1].outcome and tickets[-1].outcome.decision, Transition)
+    assert door.failures == 0
+
+
+def test_a_process_has_one_connection(recorder: MakeRecorder, engine: Engine, registry_database: str) -> None:
+    """However much is written, a recorder keeps one connection, and none of its transactions stays open."""
+    door = recorder()
+
+    for number in range(10):
+        door.record(report(f"task {number}"))
+
+    with engine.connect() as connection:
+        seen = connection.execute(
+            text(
+                "SELECT state FROM pg_stat_activity WHERE datname = :name AND application_name LIKE 'celery-tracker %'"
+            ),
+            {"name": registry_database.rpartition("/")[2]},
+        ).all()
+    assert [row.state for row in seen] == ["idle"]
+
+
+# -- behind a bound ------------------------------------------------------------------------------------------------
+
+
+def test_nobody_waits_longer_than_the_bound(
+    recorder: MakeRecorder, engine: Engine, errors: Callable[[], list[str]]
+) -> None:
+    """Behind a lock the first report waits for `write_timeout_s`, the next not at all, and all are written later."""
+    door = recorder(write_timeout_s=1.0)
+    assert written(door.record(report("locked")))
+    with engine.begin() as lock:
+        lock.execute(text("SELECT 1 FROM celery_task_registry FOR UPDATE"))
+
+        start = time.monotonic()
+        tickets = [door.record(report("locked", Started(Owner(None, uuid4()))))]
+        first_s = time.monotonic() - start
+        tickets += [door.record(report(f"task {number}")) for number in range(20)]
+        others_s = time.monotonic() - start - first_s
+        held_up = [ticket.written.is_set() for ticket in tickets]
+
+    assert first_s >= 1.0
+    assert others_s < 1.0
+    assert not any(held_up)
+    assert errors() == [
+        "tracking: Started of task mail.send[locked] was not recorded: no answer from the database within 1 s; kept"
+    ]
+    assert all(written(ticket) for ticket in tickets)
+    assert [task for task, _ in trail(engine)] == ["locked", "locked", *(f"task {number}" for number in range(20))]
+
+
+# -- kept while the database is away -------------------------------------------------------------------------------
+
+
+def test_reports_are_kept_while_the_database_is_away(
+    recorder: MakeRecorder, engine: Engine, link: Proxy, linked_url: str, errors: Callable[[], list[str]]
+) -> None:
+    """What happens during an outage is written after it, in order; one ERROR line tells of it, however many wait."""
+    door = recorder(linked_url, write_timeout_s=SOON_S)
+    assert written(door.record(report("before")))
+    link.set(Mode.REFUSE)
+
+    tickets = [door.record(report(f"during {number}", Started(Owner(None, uuid4())))) for number in range(3)]
+    await_until("the first failure", lambda: door.failures, WITHIN_S)
+    kept = [ticket.written.is_set() for ticket in tickets]
+    link.set(Mode.PASS)
+
+    assert kept == [False] * 3
+    assert all(written(ticket) for ticket in tickets)
+    assert [task for task, _ in trail(engine)] == ["before", "during 0", "during 1", "during 2"]
+    assert len(errors()) == door.failures == 1
+    assert errors()[0].startswith("tracking: Started of task mail.send[during 0] was not recorded: ")
+    assert errors()[0].endswith("; kept")
+
+
+def test_a_report_that_was_kept_tells_when_it_happened(
+    recorder: MakeRecorder, engine: Engine, link: Proxy, linked_url: str
+) -> None:
+    """A report that is written late carries the time of its event, by the database's clock."""
+    door = recorder(linked_url, write_timeout_s=SOON_S)
+    link.set(Mode.REFUSE)
+    ticket = door.record(report("t", happened=time.monotonic() - 60))
+    link.set(Mode.PASS)
+    kept = written(ticket)
+
+    assert kept
+    with engine.connect() as connection:
+        age = connection.execute(text("SELECT clock_timestamp() - queued_at FROM celery_task_registry")).scalar_one()
+    assert 60 <= age.total_seconds() < 60 + WITHIN_S
+
+
+def test_beyond_the_limit_reports_are_dropped_and_told(
+    recorder: MakeRecorder, engine: Engine, link: Proxy, linked_url: str, errors: Callable[[], list[str]]
+) -> None:
+    """With `write_queue_limit` reports waiting, the next one is dropped with an ERROR line of its own."""
+    door = recorder(linked_url, write_timeout_s=SOON_S, write_queue_limit=2)
+    link.set(Mode.REFUSE)
+    kept = [door.record(report(f"kept {number}")) for number in range(2)]
+
+    dropped = door.record(report("one too many"))
+    link.set(Mode.PASS)
+
+    assert dropped.dropped
+    assert dropped.written.is_set()
+    assert dropped.outcome is None
+    assert errors()[-1] == (
+        "tracking: Published of task mail.send[one too many] was not recorded: 2 reports are waiting already; dropped"
+    )
+    assert all(written(ticket) for ticket in kept)
+    assert [task for task, _ in trail(engine)] == ["kept 0", "kept 1"]
+
+
+# -- refused -------------------------------------------------------------------------------------------------------
+
+
+def unmade() -> tuple[Any, Any]:
+    """Arguments that cannot be had."""
+    raise RuntimeError("no arguments today")
+
+
+@pytest.mark.parametrize(
+    ("refused", "cause"),
+    [
+        (storing("\0"), "UntranslatableCharacter: "),
+        (storing(float("nan")), "InvalidTextRepresentation: "),
+        (storing({1, 2}), "TypeError: "),
+        (report("odd", arguments=unmade), "RuntimeError: no arguments today"),
+    ],
+    ids=["NUL", "not a number", "a set", "unmade"],
+)
+def test_a_report_that_is_refused_is_dropped(
+    recorder: MakeRecorder, engine: Engine, errors: Callable[[], list[str]], refused: Report, cause: str
+) -> None:
+    """A report that cannot be stored costs one ERROR line, in one line, and does not stand in the next one's way."""
+    door = recorder()
+
+    odd, good = door.record(refused), door.record(report("good"))
+
+    assert odd.dropped
+    assert not good.dropped
+    assert trail(engine) == [("good", "PENDING")]
+    (line,) = errors()
+    assert line.startswith("tracking: Published of task mail.send[odd] was not recorded: ")
+    assert cause in line
+    assert "\n" not in line
+
+
+# -- the end of a process ------------------------------------------------------------------------------------------
+
+
+def test_flushing_tells_what_is_left(
+    recorder: MakeRecorder, link: Proxy, linked_url: str, errors: Callable[[], list[str]]
+) -> None:
+    """A flush waits up to its bound, and says in the log how many reports remain unwritten."""
+    door = recorder(linked_url, write_timeout_s=SOON_S)
+    link.set(Mode.REFUSE)
+    for number in range(3):
+        door.record(report(f"task {number}"))
+
+    left = door.flush(0.1)
+
+    assert left == 3
+    assert errors()[-1] == "tracking: 3 reports were not written when this process ended"
+
+
+def test_flushing_waits_for_what_can_be_written(recorder: MakeRecorder, engine: Engine) -> None:
+    """A flush ends as soon as everything is written."""
+    door = recorder(write_timeout_s=0.01)
+    for number in range(30):
+        door.record(report(f"task {number}"))
+
+    assert door.flush(WITHIN_S) == 0
+    assert len(trail(engine)) == 30
+
+
+def test_flushing_nothing_returns_at_once(recorder: MakeRecorder) -> None:
+    """A process that tracked nothing has nothing to wait for, and no thread."""
+    door = recorder()
+
+    assert door.flush(WITHIN_S) == 0
+    assert door._thread is None
+
+
+# -- forks ---------------------------------------------------------------------------------------------------------
+
+FORKED = """
+import json, os, sys, warnings
+import psycopg
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later warn of forks beside threads
+from reference_impl.lifecycle import Published
+from reference_impl.recorder import Recorder
+from reference_impl.registry import Report
+from reference_impl.settings import Settings
+
+url = sys.argv[1]
+recorder = Recorder(Settings(database_url=url, write_timeout_s=0.2))
+say = lambda task: recorder.record(Report(task, Published(), who="w1", why="as told"))
+say("before")
+with psycopg.connect(url) as lock:
+    lock.execute("LOCK TABLE celery_task_registry")
+    say("kept by the parent")
+    waiting = len(recorder._queue)
+    child = os.fork()
+    if child == 0:
+        inherited = len(recorder._queue)
+        thread = recorder._thread is None
+        lock = None
+        ticket = say("by the child")
+        os.write(1, json.dumps([waiting, inherited, thread]).encode())
+        os._exit(0 if ticket.wait(20) and recorder.flush(20) == 0 else 3)
+    lock.rollback()
+_, status = os.waitpid(child, 0)
+left = recorder.flush(20)
+sys.exit(status or left)
+"""
+
+
+def test_a_forked_child_starts_afresh(registry_database: str, engine: Engine, outside: dict[str, str]) -> None:
+    """A child inherits no thread and no reports, writes its own, and its parent's are written once, by the parent."""
+    ended = subprocess.run(
+        [sys.executable, "-c", FORKED, registry_database],
+        env=outside,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout) == [1, 0, True]
+    assert sorted(task for task, _ in trail(engine)) == ["before", "by the child", "kept by the parent"]
+    with engine.connect() as connection:
+        assert len(connection.execute(select(TaskRecord.__table__)).all()) == 3

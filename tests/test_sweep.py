@@ -1,0 +1,455 @@
+"""One pass of the sweep on real servers, without any worker alive: who is dead, what is done, what is left alone."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from celery import Celery
+from sqlalchemy import Engine, select, text
+
+from harness._servers import HOST, Servers, free_port
+from reference_impl.incarnation import Identity, register
+from reference_impl.install import _sweep_task
+from reference_impl.lifecycle import Owner, Started, Status, Succeeded
+from reference_impl.liveness import Liveness
+from reference_impl.models import Attempt, AuditEntry, Incarnation, SweepPulse, TaskRecord
+from reference_impl.registry import Registry, Report
+from reference_impl.settings import Settings, load_settings
+from reference_impl.sweep import _ONE_SWEEPER, SweepReport, sweep
+
+LONG_AGO_S = 3600.0
+REDIS_DATABASE = 7
+
+Start = Callable[..., UUID]
+MakeSettings = Callable[..., Settings]
+Row = dict[str, Any]
+
+
+@pytest.fixture
+def make_settings(registry_database: str) -> MakeSettings:
+    """Settings for the database of this test; every length is far from what the test itself takes."""
+
+    def make(**settings: Any) -> Settings:
+        known = {
+            "heartbeat_interval_s": 10.0,
+            "lease_s": 120.0,
+            "sweep_interval_s": 5.0,
+            "ping_timeout_s": 0.4,
+            "minimum_age_s": 60.0,
+            "policy": "revoke",
+        }
+        return load_settings(database_url=registry_database, **{**known, **settings})
+
+    return make
+
+
+def application(broker_url: str, backend_url: str) -> Celery:
+    """An application that is not made this process's current one."""
+    app = Celery("swept", broker=broker_url, backend=backend_url, set_as_current=False)
+    app.conf.result_backend_always_retry = False
+    return app
+
+
+@pytest.fixture
+def app(servers: Servers) -> Iterator[Celery]:
+    """An application with a broker that works, and no worker."""
+    url = f"redis://{HOST}:{servers.redis.port}/{REDIS_DATABASE}"
+    made = application(url, url)
+    yield made
+    made.backend.client.close()
+    made.close()
+
+
+@pytest.fixture
+def app_without_broker(servers: Servers) -> Iterator[Celery]:
+    """An application whose broker is not there."""
+    made = application(f"redis://{HOST}:{free_port()}/0", f"redis://{HOST}:{servers.redis.port}/{REDIS_DATABASE}")
+    yield made
+    made.backend.client.close()
+    made.close()
+
+
+@pytest.fixture
+def start(engine: Engine) -> Start:
+    """A task that began long ago on a worker whose lease ran out; returns the worker's incarnation."""
+
+    def begin(
+        task_id: str = "t",
+        *,
+        renewed_s_ago: float = LONG_AGO_S,
+        started_s_ago: float = LONG_AGO_S,
+        registered: bool = True,
+        **said: Any,
+    ) -> UUID:
+        identity = Identity(uuid4(), "gone@host", 1)
+        if registered:
+            register(engine, identity, lease_s=120.0)
+            with engine.begin() as connection:
+                connection.execute(
+                    text(
+                        "UPDATE celery_worker_incarnation SET renewed_at = clock_timestamp() "
+                        "- make_interval(secs => :ago) WHERE incarnation_id = :incarnation_id"
+                    ),
+                    {"ago": renewed_s_ago, "incarnation_id": identity.incarnation_id},
+                )
+        Registry(engine).apply(
+            Report(
+                task_id,
+                Started(Owner(identity.incarnation_id, uuid4())),
+                who=identity.node,
+                why="started",
+                task_name="mail.send",
+                worker_id=identity.node,
+                worker_pid=1,
+                happened=time.monotonic() - started_s_ago,
+                **said,
+            )
+        )
+        return identity.incarnation_id
+
+    return begin
+
+
+def watched(engine: Engine, since_s_ago: float = LONG_AGO_S, last_s_ago: float = 1.0) -> None:
+    """Let sweeps have been in touch with the database since then."""
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO celery_sweep_pulse (id, since, last) VALUES (1, "
+                "clock_timestamp() - make_interval(secs => :since), clock_timestamp() - make_interval(secs => :last)) "
+                "ON CONFLICT (id) DO UPDATE SET since = excluded.since, last = excluded.last"
+            ),
+            {"since": since_s_ago, "last": last_s_ago},
+        )
+
+
+def rows(engine: Engine, model: type[Any]) -> list[Row]:
+    """Everything in a table."""
+    with engine.connect() as connection:
+        order = next(iter(model.__table__.primary_key.columns))
+        return [dict(row) for row in connection.execute(select(model.__table__).order_by(order)).mappings()]
+
+
+def content(engine: Engine) -> list[list[Row]]:
+    """Everything that a sweep could change about a task."""
+    return [rows(engine, model) for model in (TaskRecord, Attempt, AuditEntry, Incarnation)]
+
+
+def told(report: SweepReport) -> dict[str, tuple[str, str]]:
+    """What the pass says of each task."""
+    return {finding.task_id: (finding.liveness, finding.action) for finding in report.findings}
+
+
+# -- what makes a worker dead --------------------------------------------------------------------------------------
+
+
+def test_a_dead_workers_task_is_closed(app: Celery, engine: Engine, make_settings: MakeSettings, start: Start) -> None:
+    """After a full lease of watching, a lease that ran out and silence through a working broker are death."""
+    start()
+    watched(engine)
+
+    report = sweep(engine, app, make_settings(), by="sweep w2@host")
+
+    assert told(report) == {"t": (Liveness.DEAD, "revoked")}
+    assert (report.watched, report.broker_works, report.closed) == (True, True, 1)
+    (record,) = rows(engine, TaskRecord)
+    assert record["status"] == Status.REVOKED
+    assert (record["reason"], record["ended_by"]) == ("worker-lost", "sweep w2@host")
+    assert record["error_message"] == "worker gone@host died while executing it"
+    assert record["completed_at"] > record["started_at"]
+    assert [row["ended_at"] is not None for row in rows(engine, Attempt)] == [True]
+    last = rows(engine, AuditEntry)[-1]
+    assert (last["from_status"], last["to_status"], last["who"]) == ("STARTED", "REVOKED", "sweep w2@host")
+    assert last["why"].startswith("worker gone@host is dead: its lease has run out and it is silent")
+
+
+def test_whoever_waits_for_a_closed_task_is_told(
+    app: Celery, engine: Engine, make_settings: MakeSettings, start: Start
+) -> None:
+    """The result backend says REVOKED, with who decided it."""
+    task = str(uuid4())
+    start(task)
+    watched(engine)
+
+    sweep(engine, app, make_settings(), by="cli")
+
+    result = app.AsyncResult(task)
+    assert result.state == "REVOKED"
+    assert "cli" in str(result.result)
+    result.forget()
+
+
+def test_the_first_pass_only_begins_to_watch(
+    app: Celery, engine: Engine, make_settings: MakeSettings, start: Start
+) -> None:
+    """Nobody knows what happened before the first sweep of a database: nothing is dead yet, and nothing changes."""
+    start()
+    before = content(engine)
+
+    report = sweep(engine, app, make_settings(), by="sweep")
+
+    assert told(report) == {"t": (Liveness.UNKNOWN, "none")}
+    assert not report.watched
+    assert report.broker_works is None
+    assert "not been watching for a full lease" in report.findings[0].why
+    assert content(engine) == before
+
+
+@pytest.mark.parametrize(
+    ("since_s_ago", "last_s_ago"),
+    [(60.0, 1.0), (LONG_AGO_S, 600.0)],
+    ids=["less than a lease", "a gap"],
+)
+def test_what_was_not_watched_is_not_dead(
+    app: Celery,
+    engine: Engine,
+    make_settings: MakeSettings,
+    start: Start,
+    since_s_ago: float,
+    last_s_ago: float,
+) -> None:
+    """Before a full lease has been watched without a gap, a lease that ran out says nothing."""
+    start()
+    watched(engine, since_s_ago, last_s_ago)
+    before = content(engine)
+
+    report = sweep(engine, app, make_settings(), by="sweep")
+
+    assert told(report) == {"t": (Liveness.UNKNOWN, "none")}
+    assert content(engine) == before
+
+
+def test_a_gap_begins_the_watch_anew(app: Celery, engine: Engine, make_settings: MakeSettings) -> None:
+    """After a gap the pulse counts from now; without one it goes on counting."""
+    watched(engine, LONG_AGO_S, 600.0)
+    sweep(engine, app, make_settings(), by="sweep")
+    (anew,) = rows(engine, SweepPulse)
+
+    sweep(engine, app, make_settings(), by="sweep")
+
+    (later,) = rows(engine, SweepPulse)
+    assert (datetime.now(UTC) - anew["since"]).total_seconds() < 60
+    assert later["since"] == anew["since"]
+    assert later["last"] > anew["last"]
+
+
+def test_a_renewed_lease_is_life(app: Celery, engine: Engine, make_settings: MakeSettings, start: Start) -> None:
+    """A worker that answers nobody is alive as long as its lease is renewed; the roll is not even called."""
+    start(renewed_s_ago=1.0)
+    watched(engine)
+    before = content(engine)
+
+    report = sweep(engine, app, make_settings(), by="sweep")
+
+    assert told(report) == {"t": (Liveness.ALIVE, "none")}
+    assert report.broker_works is None
+    assert content(engine) == before
+
+
+def test_silence_without_a_broker_is_unknown(
+    app_without_broker: Celery, engine: Engine, make_settings: MakeSettings, start: Start
+) -> None:
+    """Where the sweep's own call does not come back, silence is no witness, and nothing changes."""
+    start()
+    watched(engine)
+    before = content(engine)
+
+    report = sweep(engine, app_without_broker, make_settings(), by="sweep")
+
+    assert told(report) == {"t": (Liveness.UNKNOWN, "none")}
+    assert report.broker_works is False
+    assert content(engine) == before
+
+
+def test_force_replaces_the_brokers_proof(
+    app_without_broker: Celery, engine: Engine, make_settings: MakeSettings, start: Start
+) -> None:
+    """With `force` a lease that ran out is enough; one that is renewed still is life."""
+    start("dead")
+    start("alive", renewed_s_ago=1.0)
+    watched(engine)
+
+    report = sweep(engine, app_without_broker, make_settings(), by="cli", force=True)
+
+    assert told(report) == {"dead": (Liveness.DEAD, "revoked"), "alive": (Liveness.ALIVE, "none")}
+    assert "--force" in report.findings[0].why
+
+
+def test_a_worker_that_never_registered_has_a_lease_of_its_own(
+    app: Celery, engine: Engine, make_settings: MakeSettings, start: Start
+) -> None:
+    """A task of an incarnation that the database does not know is closed once it is a lease old, not before."""
+    start("old", registered=False)
+    start("young", registered=False, started_s_ago=90.0)
+    watched(engine)
+
+    report = sweep(engine, app, make_settings(), by="sweep")
+
+    assert told(report) == {"old": (Liveness.DEAD, "revoked"), "young": (Liveness.ALIVE, "none")}
+
+
+# -- what is done --------------------------------------------------------------------------------------------------
+
+
+def test_a_young_task_is_left_alone(app: Celery, engine: Engine, make_settings: MakeSettings, start: Start) -> None:
+    """A task younger than `minimum_age_s` is told to be dead, and left until it has that age."""
+    start(started_s_ago=30.0)
+    watched(engine)
+    before = content(engine)
+
+    report = sweep(engine, app, make_settings(), by="sweep")
+
+    assert told(report) == {"t": (Liveness.DEAD, "none")}
+    assert report.findings[0].why.endswith("younger than minimum_age_s (60 s)")
+    assert content(engine) == before
+
+
+def test_an_acknowledged_late_task_is_left_to_redelivery_and_given_up_after_the_bound(
+    app: Celery, engine: Engine, make_settings: MakeSettings, start: Start
+) -> None:
+    """With `auto`, what the broker delivers again waits in RETRY, and is revoked once the bound has passed."""
+    settings = make_settings(policy="auto", redelivery_bound_s=600)
+    start("late", acks_late=True)
+    start("early", acks_late=False)
+    watched(engine)
+
+    first = sweep(engine, app, settings, by="sweep")
+    waiting = next(row for row in rows(engine, TaskRecord) if row["task_id"] == "late")
+    early_wait = sweep(engine, app, settings, by="sweep")
+    with engine.begin() as connection:
+        passed = "UPDATE celery_task_registry SET eta = clock_timestamp() - interval '1 second' WHERE task_id = 'late'"
+        connection.execute(text(passed))
+    last = sweep(engine, app, settings, by="sweep")
+
+    assert told(first) == {"late": (Liveness.DEAD, "left to redelivery"), "early": (Liveness.DEAD, "revoked")}
+    assert (waiting["status"], waiting["detail"], waiting["completed_at"]) == ("RETRY", "awaiting redelivery", None)
+    assert 590 < (waiting["eta"] - datetime.now(UTC)).total_seconds() < 610
+    assert told(early_wait) == {}
+    assert told(last) == {"late": (Liveness.DEAD, "revoked")}
+    record = next(row for row in rows(engine, TaskRecord) if row["task_id"] == "late")
+    assert (record["status"], record["reason"]) == ("REVOKED", "redelivery-overdue")
+
+
+def test_a_task_has_the_policy_of_its_name(
+    app: Celery, engine: Engine, make_settings: MakeSettings, start: Start
+) -> None:
+    """`task_policies` goes before `policy`."""
+    start()
+    watched(engine)
+
+    report = sweep(engine, app, make_settings(task_policies={"mail.send": "redeliver"}), by="sweep")
+
+    assert told(report) == {"t": (Liveness.DEAD, "left to redelivery")}
+
+
+@pytest.mark.parametrize(
+    ("policy", "options", "action"),
+    [("report", {}, "reported"), ("revoke", {"dry_run": True}, "would be revoked")],
+    ids=["report", "dry run"],
+)
+def test_a_pass_that_only_tells_changes_nothing(
+    app: Celery,
+    engine: Engine,
+    make_settings: MakeSettings,
+    start: Start,
+    policy: str,
+    options: dict[str, bool],
+    action: str,
+) -> None:
+    """The policy `report` and a dry run say what is dead and leave everything as it was."""
+    start()
+    watched(engine)
+    before = content(engine)
+
+    report = sweep(engine, app, make_settings(policy=policy), by="sweep", **options)
+
+    assert told(report) == {"t": (Liveness.DEAD, action)}
+    assert report.closed == 0
+    assert content(engine) == before
+
+
+def test_what_has_ended_is_not_looked_at(
+    app: Celery, engine: Engine, make_settings: MakeSettings, start: Start
+) -> None:
+    """A task that ended before its worker died is nobody's business."""
+    start()
+    (record,) = rows(engine, TaskRecord)
+    owner = Owner(record["incarnation_id"], record["attempt_id"])
+    Registry(engine).apply(Report("t", Succeeded(owner), who="gone@host", why="returned"))
+    watched(engine)
+
+    report = sweep(engine, app, make_settings(), by="sweep", prove_broker=True)
+
+    assert told(report) == {}
+    assert report.broker_works is True
+
+
+# -- trouble -------------------------------------------------------------------------------------------------------
+
+
+def test_a_task_that_cannot_be_closed_does_not_keep_the_others(
+    app: Celery, engine: Engine, make_settings: MakeSettings, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the database refuses about one task is told in one ERROR line, once; the others are closed."""
+    for task in ("a", "b", "c"):
+        start(task)
+    watched(engine)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE celery_task_registry ADD CHECK (task_id <> 'b' OR status <> 'REVOKED')"))
+    caplog.set_level(logging.ERROR, logger="reference_impl.sweep")
+
+    first = sweep(engine, app, make_settings(), by="sweep")
+    second = sweep(engine, app, make_settings(), by="sweep", told={"b"})
+
+    revoked, failed = (Liveness.DEAD, "revoked"), (Liveness.DEAD, "failed")
+    assert told(first) == {"a": revoked, "b": failed, "c": revoked}
+    assert told(second) == {"b": failed}
+    (line,) = [entry.getMessage() for entry in caplog.records]
+    assert line.startswith("tracking: task mail.send[b] was not closed by sweep: CheckViolation: ")
+
+
+def test_a_second_sweeper_leaves(app: Celery, engine: Engine, make_settings: MakeSettings, start: Start) -> None:
+    """While one sweep is on, another one says so and does nothing; afterwards it can."""
+    start()
+    watched(engine)
+    before = content(engine), rows(engine, SweepPulse)
+    with engine.connect() as first:
+        first.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _ONE_SWEEPER})
+
+        report = sweep(engine, app, make_settings(), by="second")
+        meanwhile = content(engine), rows(engine, SweepPulse)
+        first.execute(text("SELECT pg_advisory_unlock_all()"))
+
+    assert report.skipped == "another sweep is running"
+    assert report.findings == ()
+    assert meanwhile == before
+    assert sweep(engine, app, make_settings(), by="third").closed == 1
+
+
+def test_a_pass_leaves_no_lock_behind(app: Celery, engine: Engine, make_settings: MakeSettings) -> None:
+    """When a pass is over its lock is free, although its connection goes back to the pool."""
+    sweep(engine, app, make_settings(), by="first")
+
+    with engine.connect() as connection:
+        held = "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database WHERE datname = current_database()"
+        locks = connection.execute(text(f"{held} AND locktype = 'advisory'")).scalar_one()
+    assert locks == 0
+
+
+def test_the_task_for_beat_sweeps(app: Celery, engine: Engine, make_settings: MakeSettings, start: Start) -> None:
+    """What the task `celery_tracker.sweep` runs is one pass; it returns how many tasks it closed."""
+    for task in ("a", "b"):
+        start(task)
+    watched(engine)
+    run = _sweep_task(app, make_settings())
+
+    closed = [run(), run()]
+
+    assert closed == [2, 0]
+    assert {row["ended_by"] for row in rows(engine, TaskRecord)} == {"beat"}
