@@ -7,6 +7,7 @@ ARGS    ?=
 
 BIN  := .venv/bin
 READY := .venv/.ready
+LOCKED := .venv/.locked
 
 .DEFAULT_GOAL := help
 .PHONY: help setup conformance test lint format prove prove-cross bench lock clean
@@ -20,13 +21,15 @@ help: ## list the targets
 
 setup: $(READY) ## make .venv from the lock file (done by the others when needed)
 
-$(READY): requirements.lock pyproject.toml
+$(LOCKED): requirements.lock
 	@$(PYTHON) -c 'import sys; v=sys.version_info[:2]; sys.exit(0 if (3,11)<=v<(3,14) else "Python 3.11 to 3.13 is needed, $(PYTHON) is %d.%d; name another: make PYTHON=python3.12 ..." % v)'
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "the venv module is missing: install it (Debian: apt install python3-venv)"; exit 1; }
 	@echo 'setting up .venv from requirements.lock (once) ...'
-	@rm -f $@
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --requirement requirements.lock
+	@touch $@
+
+$(READY): $(LOCKED) pyproject.toml
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 

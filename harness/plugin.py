@@ -259,6 +259,8 @@ class Conformance:
         text: str | None = getattr(report, "conformance", None)
         if report.when == "teardown":
             self._running.pop(report.nodeid, None)
+            self._clear_running()
+            self._show_running()
         if text is None or self.is_helper:
             return
         outcome = ScenarioOutcome.from_text(text)

@@ -1,0 +1,227 @@
+"""The command `celery-tracker` as a process of its own on a real database: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine, inspect
+
+from harness._servers import HOST, free_port
+from reference_impl.cli import EXIT_REFUSED, EXIT_UNKNOWN, EXIT_UNREACHABLE, EXIT_USAGE
+from reference_impl.lifecycle import Event, Failed, Owner, Published, Started, Succeeded
+from reference_impl.registry import Registry, Report
+
+Tracker = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def tracker(outside: dict[str, str], tmp_path: Path) -> Tracker:
+    """Runs `python -m reference_impl ...` in an empty directory, with these settings and no others."""
+
+    def run(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        given = {f"CELERY_TRACKING_{name.upper()}": value for name, value in settings.items()}
+        ended = subprocess.run(
+            [sys.executable, "-m", "reference_impl", *arguments],
+            cwd=tmp_path,
+            env=outside | given,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert "Traceback" not in ended.stderr
+        return ended
+
+    return run
+
+
+def lives(engine: Engine) -> None:
+    """One task of each kind: waiting, failed after a second attempt, done."""
+    first, second, third = (Owner(uuid4(), uuid4()) for _ in range(3))
+    events: list[tuple[str, Event, dict[str, str]]] = [
+        ("done", Published(), {}),
+        ("done", Started(first), {"worker_id": "w1@host"}),
+        ("done", Succeeded(first), {"result": "fine"}),
+        ("failed", Published(), {}),
+        ("failed", Started(first), {"worker_id": "w1@host"}),
+        ("failed", Started(second), {"worker_id": "w2@host"}),
+        ("failed", Failed(second), {"error_type": "ValueError", "error_message": "no such town"}),
+        ("failed", Succeeded(third), {}),
+        ("waiting", Published(), {}),
+    ]
+    registry = Registry(engine)
+    for task, event, said in events:
+        registry.apply(Report(task, event, who="w1@host", why="as told", task_name="mail.send", **said))  # type: ignore[arg-type]
+
+
+def test_migrating_makes_the_tables_once(tracker: Tracker, database: str, empty_engine: Engine) -> None:
+    """`migrate` makes the registry's tables; a second time it finds them there."""
+    runs = [tracker("migrate", database_url=database) for _ in range(2)]
+
+    assert [run.returncode for run in runs] == [0, 0]
+    assert [run.stdout for run in runs] == ["the registry is up to date\n"] * 2
+    assert inspect(empty_engine).has_table("celery_task_registry")
+
+
+def test_tasks_are_listed_as_json(tracker: Tracker, registry_database: str, engine: Engine) -> None:
+    """`tasks list --json` prints the newest tasks first, and nothing but JSON."""
+    lives(engine)
+
+    run = tracker("tasks", "list", "--json", database_url=registry_database)
+
+    assert run.returncode == 0
+    listed = json.loads(run.stdout)
+    assert [task["task_id"] for task in listed] == ["waiting", "failed", "done"]
+    assert [task["status"] for task in listed] == ["PENDING", "FAILURE", "SUCCESS"]
+    assert [task["attempts"] for task in listed] == [0, 2, 1]
+    assert listed[0]["queued_at"].endswith("+00:00")
+
+
+def test_tasks_are_listed_by_status(tracker: Tracker, registry_database: str, engine: Engine) -> None:
+    """`--status`, which may be repeated, and `--limit` narrow the table."""
+    lives(engine)
+
+    both = tracker("tasks", "list", "--status=PENDING", "--status=SUCCESS", database_url=registry_database)
+    one = tracker("tasks", "list", "--limit=1", database_url=registry_database)
+
+    assert both.stdout.endswith("2 tasks\n")
+    assert "failed" not in both.stdout
+    assert one.stdout.endswith("1 tasks, the newest 1\n")
+
+
+def test_a_status_outside_the_vocabulary_is_refused(tracker: Tracker, registry_database: str) -> None:
+    """A status that Celery does not know is refused with those it does."""
+    run = tracker("tasks", "list", "--status=LOST", database_url=registry_database)
+
+    assert run.returncode == EXIT_USAGE
+    assert "'LOST' is not one of" in run.stderr
+    assert "REVOKED" in run.stderr
+
+
+def test_one_task_is_told_with_its_attempts_and_its_trail(
+    tracker: Tracker, registry_database: str, engine: Engine
+) -> None:
+    """`tasks get --json` prints the record, every attempt, every transition and every refusal."""
+    lives(engine)
+
+    run = tracker("tasks", "get", "failed", "--json", database_url=registry_database)
+
+    assert run.returncode == 0
+    task = json.loads(run.stdout)
+    assert (task["status"], task["error_type"], task["worker_id"]) == ("FAILURE", "ValueError", "w2@host")
+    assert [attempt["worker_id"] for attempt in task["attempt_history"]] == ["w1@host", "w2@host"]
+    assert [(entry["to_status"], entry["refused"]) for entry in task["audit"]] == [
+        ("PENDING", False),
+        ("STARTED", False),
+        ("STARTED", False),
+        ("FAILURE", False),
+        ("SUCCESS", True),
+    ]
+    assert task["queue_seconds"] >= 0
+    assert task["run_seconds"] >= 0
+
+
+def test_one_task_is_shown_as_a_table(tracker: Tracker, registry_database: str, engine: Engine) -> None:
+    """`tasks get` without `--json` shows what is known, and marks what was refused."""
+    lives(engine)
+
+    run = tracker("tasks", "get", "failed", database_url=registry_database)
+
+    assert run.returncode == 0
+    assert "no such town" in run.stdout
+    assert "SUCCESS (refused)" in run.stdout
+
+
+def test_an_unknown_task_is_an_exit_code_of_its_own(tracker: Tracker, registry_database: str) -> None:
+    """A task that the registry does not know is told in one line on standard error."""
+    run = tracker("tasks", "get", "nobody", "--json", database_url=registry_database)
+
+    assert run.returncode == EXIT_UNKNOWN
+    assert run.stdout == ""
+    assert run.stderr == "no task 'nobody' in the registry\n"
+
+
+def test_missing_settings_are_told_in_one_message(tracker: Tracker) -> None:
+    """Without a database URL the command says which setting is missing and where to put it."""
+    run = tracker("tasks", "list")
+
+    assert run.returncode == EXIT_USAGE
+    assert run.stdout == ""
+    assert "database_url: Field required" in run.stderr
+    assert "set CELERY_TRACKING_<NAME> in the environment" in run.stderr
+
+
+def test_a_database_that_cannot_be_reached_is_told_without_its_password(tracker: Tracker) -> None:
+    """Where nobody listens, the command names the database, the cause, and no password."""
+    port = free_port()
+
+    run = tracker("tasks", "list", database_url=f"postgresql://me:hunter2@{HOST}:{port}/registry")
+
+    assert run.returncode == EXIT_UNREACHABLE
+    assert f"the registry at postgresql+psycopg://me:***@{HOST}:{port}/registry failed: " in run.stderr
+    assert "Connection refused" in run.stderr
+    assert "hunter2" not in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("tasks", "list"), ("tasks", "cleanup", "--app=reference_impl.app:app")],
+    ids=["list", "cleanup"],
+)
+def test_missing_tables_name_the_command_that_makes_them(
+    tracker: Tracker, database: str, arguments: tuple[str, ...]
+) -> None:
+    """On a database without the registry the command says how to make it."""
+    run = tracker(*arguments, database_url=database)
+
+    assert run.returncode == EXIT_UNREACHABLE
+    assert "its tables are missing: run `celery-tracker migrate` first" in run.stderr
+
+
+@pytest.mark.parametrize("given", ["no_such_module", "json:app", "no_such_module:app"])
+def test_an_application_that_does_not_load_is_named(tracker: Tracker, registry_database: str, given: str) -> None:
+    """An application that cannot be loaded is refused with the cause, before the database is touched."""
+    run = tracker("tasks", "cleanup", "--app", given, database_url=registry_database)
+
+    assert run.returncode == EXIT_USAGE
+    assert run.stderr.startswith(f"--app {given!r}: cannot be loaded: ")
+
+
+def test_cleaning_up_without_a_broker_is_refused(tracker: Tracker, registry_database: str) -> None:
+    """Without the broker's proof nothing is done, `--force` is named, and standard output still is JSON."""
+    run = tracker(
+        "tasks",
+        "cleanup",
+        "--app=reference_impl.app:app",
+        "--json",
+        database_url=registry_database,
+        ping_timeout_s="0.3",
+    )
+
+    assert run.returncode == EXIT_REFUSED
+    assert json.loads(run.stdout)["broker_works"] is False
+    assert "refused: " in run.stderr
+    assert "--force" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--help",), ["migrate", "tasks"]),
+        (("tasks", "--help"), ["list", "get", "cleanup"]),
+        (("tasks", "cleanup", "--help"), ["--app", "--dry-run", "--force", "--json"]),
+    ],
+    ids=["celery-tracker", "tasks", "cleanup"],
+)
+def test_the_help_names_every_command(tracker: Tracker, arguments: tuple[str, ...], named: list[str]) -> None:
+    """Help needs neither settings nor a database."""
+    run = tracker(*arguments)
+
+    assert run.returncode == 0
+    assert [name for name in named if name not in run.stdout] == []
