@@ -38,7 +38,8 @@ from harness._checks_record import (
     times_true,
     worker_identified,
 )
-from harness._cluster import Client, ClientFailed, Cluster, Task, Worker
+from harness._client import Client, ClientFailed
+from harness._cluster import Cluster, Task, Worker
 from harness._errors import HarnessError, NeverCame, SetupBroken, UsageError
 from harness._faults import (
     Fault,

@@ -6,10 +6,8 @@ A scenario starts workers, publishes, arranges its race by marks and faults, loo
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import pickle
 import subprocess
 import sys
 import time
@@ -22,6 +20,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from harness._client import Client, ClientFailed, Links, packed
 from harness._errors import NeverCame, SetupBroken
 from harness._faults import Fault
 from harness._history import Entry, History, Kind
@@ -36,6 +35,9 @@ from harness._verdict import Check, Judgement, Verdict, certify
 from harness._view import OWN_NAME, Record, View
 
 T = TypeVar("T")
+
+WORKING = "working"
+"""The mark at which a task stays that a scenario holds without another name for it."""
 
 _HERE = Path(__file__).parent
 _SESSIONS = """
@@ -65,7 +67,7 @@ class Task:
     name: str
     cluster: Cluster = field(repr=False)
 
-    def await_mark(self, mark: str, count: int = 1) -> Entry:
+    def await_mark(self, mark: str = WORKING, count: int = 1) -> Entry:
         """Wait until an execution, or the `count`-th, is held at the mark. Raises NeverCame."""
         return self.cluster.await_truth("mark", task=self.id, count=count, mark=mark)
 
@@ -73,21 +75,13 @@ class Task:
         """Wait until an execution has returned or raised. Raises NeverCame."""
         return self.cluster.await_truth("end", task=self.id, count=count)
 
-    def release(self, mark: str) -> None:
+    def release(self, mark: str = WORKING) -> None:
         """Let it pass."""
         self.cluster.journal.release(self.id, mark)
 
     def release_gil(self, mark: str) -> None:
         """Let a task that holds the GIL pass."""
         self.cluster.journal.release_gil(self.id, mark)
-
-
-@dataclass
-class Links:
-    """The proxies of one process."""
-
-    postgres: Proxy
-    redis: Proxy
 
 
 @dataclass
@@ -109,53 +103,6 @@ class Worker:
         """Its link to Redis; only a worker started `behind_proxy` has one."""
         assert self.links is not None, "start this worker behind_proxy=True"
         return self.links.redis
-
-
-class Client:
-    """A process of the application that publishes and asks."""
-
-    def __init__(self, process: OwnedProcess, links: Links | None) -> None:
-        self.process = process
-        self.links = links
-        self._ready = False
-
-    def ask(self, what: str, within_s: float = STARTUP_S, **values: Any) -> Any:
-        """Have one action done. Raises ClientFailed with the application's own error, NeverCame without answer."""
-        if not self._ready:
-            self._answer(STARTUP_S)
-            self._ready = True
-        into, _ = self.process.streams
-        into.write(json.dumps({"do": what, **values}).encode() + b"\n")
-        into.flush()
-        return self._answer(within_s)
-
-    def _answer(self, within_s: float) -> Any:
-        _, out = self.process.streams
-        os.set_blocking(out.fileno(), False)
-        line = b""
-
-        def look() -> bytes | None:
-            nonlocal line
-            line += out.readline() or b""
-            return line if line.endswith(b"\n") else None
-
-        def gone() -> str | None:
-            if self.process.running:
-                return None
-            return f"the client ended with exit code {self.process.exit_code}\n{self.process.tail()}"
-
-        answer = json.loads(await_until("the client's answer", look, within_s, gone))
-        if "fail" in answer:
-            raise ClientFailed(answer["fail"], answer["error"])
-        return answer["ok"]
-
-
-class ClientFailed(Exception):
-    """The application refused what a client asked; `kind` is the name of its error."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(f"{kind}: {message}")
-        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -323,7 +270,7 @@ class Cluster:
                 "publish",
                 task=task,
                 task_id=handle.id,
-                arguments=_packed(args, kwargs),
+                arguments=packed(args, kwargs),
                 options={"queue": queue, **(options or {})},
                 make=make,
             )
@@ -335,6 +282,13 @@ class Cluster:
         self.history.append(Kind.OPERATION, "ok", "publish", process="client", task=handle.id, value=value)
         return handle
 
+    def hold(self, queue: str, *, task: str = "hold") -> Task:
+        """Publish a task that stays in the middle of its work, and wait until it is there and its record says so."""
+        handle = self.publish(task, WORKING, queue=queue)
+        handle.await_mark()
+        self.await_record(handle, {"STARTED"})
+        return handle
+
     def unpublished(self, task: str) -> Task:
         """An id that nobody has published."""
         return Task(str(uuid.uuid4()), task, self)
@@ -343,13 +297,13 @@ class Cluster:
         """Run a task in the client's own process."""
         handle = self.unpublished(task)
         self.history.append(Kind.OPERATION, "invoke", "eager", process="client", task=handle.id)
-        value = self.client().ask("eager", task=task, task_id=handle.id, arguments=_packed(args, kwargs), make=make)
+        value = self.client().ask("eager", task=task, task_id=handle.id, arguments=packed(args, kwargs), make=make)
         self.history.append(Kind.OPERATION, "ok", "eager", process="client", task=handle.id, value={"returned": value})
         return handle
 
     def describe(self, args: Sequence[Any], kwargs: Mapping[str, Any], serializer: str, make: str | None = None) -> str:
         """What a task must be given when these arguments are published, in the workload's words."""
-        said: str = self.client().ask("describe", arguments=_packed(args, kwargs), serializer=serializer, make=make)
+        said: str = self.client().ask("describe", arguments=packed(args, kwargs), serializer=serializer, make=make)
         return said
 
     def result(self, task: Task) -> Mapping[str, Any]:
@@ -636,10 +590,6 @@ class Cluster:
 
     def _ended(self, process: OwnedProcess) -> str | None:
         return None if process.running else f"it ended with exit code {process.exit_code}"
-
-
-def _packed(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
-    return base64.b64encode(pickle.dumps((tuple(args), dict(kwargs)))).decode()
 
 
 def subject_environment(

@@ -134,7 +134,7 @@ def test_installing_twice_is_refused(program: Program, nowhere: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "use", ["app.finalize()", "app.Task", "task = app.task(lambda: 1, name='t'); task.name"], ids=str
+    "use", ["app.finalize()", "app.Task", "app.task(refused, name='t').name"], ids=["finalized", "class", "task"]
 )
 def test_installing_too_late_is_refused(program: Program, nowhere: str, use: str) -> None:
     """Tasks that exist already would go untracked; the refusal says where the call belongs."""

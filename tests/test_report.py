@@ -153,7 +153,9 @@ def test_a_proof_run(tell: Callable[..., Told]) -> None:
     assert not defect["missed"]
     assert defect["broken_canaries"] == []
     assert "1 defects: 1 caught, 0 missed" in told.text
-    assert re.search(r"^\[ +\d+/\d+\] red      STALE-08   test_nobody_can_know\[eager_is_silent\]", told.text, re.M)
+    assert re.search(
+        r"^\[ +\d+/\d+\] red      STALE-08   test_nobody_can_know\[eager_is_silent\]", told.text, re.MULTILINE
+    )
     assert not re.search(r"^\[ +\d+/0\]", told.text, re.MULTILINE), "the helpers' count is not the total"
 
 
@@ -281,9 +283,7 @@ def test_a_defect_that_breaks_many_promises_reaches_too_far(catalogue: Catalogue
     (two,) = defect_rows(catalogue, others[:2])
     (three,) = defect_rows(catalogue, others)
     explained = DefectEntry("forgets", "STALE-01", "executed", "lost", reason_for_reach="it loses the message")
-    (excused,) = defect_rows(
-        Catalogue({"STALE-01": promise("STALE-01", defects=(explained,))}, tmp_path, ()), others
-    )
+    (excused,) = defect_rows(Catalogue({"STALE-01": promise("STALE-01", defects=(explained,))}, tmp_path, ()), others)
 
     assert not two.reaches_too_far
     assert three.reaches_too_far

@@ -42,17 +42,17 @@ def tracker(outside: dict[str, str], tmp_path: Path) -> Tracker:
 
 
 def lives(engine: Engine) -> None:
-    """One task of each kind: waiting, failed after a second attempt, done."""
-    first, second, third = (Owner(uuid4(), uuid4()) for _ in range(3))
+    """One task of each kind: waiting, failed at the second attempt, done."""
+    only, first, second = (Owner(uuid4(), uuid4()) for _ in range(3))
     events: list[tuple[str, Event, dict[str, str]]] = [
         ("done", Published(), {}),
-        ("done", Started(first), {"worker_id": "w1@host"}),
-        ("done", Succeeded(first), {"result": "fine"}),
+        ("done", Started(only), {"worker_id": "w1@host"}),
+        ("done", Succeeded(only), {"result": "fine"}),
         ("failed", Published(), {}),
         ("failed", Started(first), {"worker_id": "w1@host"}),
         ("failed", Started(second), {"worker_id": "w2@host"}),
         ("failed", Failed(second), {"error_type": "ValueError", "error_message": "no such town"}),
-        ("failed", Succeeded(third), {}),
+        ("failed", Succeeded(first), {}),
         ("waiting", Published(), {}),
     ]
     registry = Registry(engine)

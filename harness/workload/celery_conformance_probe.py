@@ -121,14 +121,14 @@ def take(self: Any, execution: str, *args: Any, **kwargs: Any) -> str:
 
 
 @probe()
-def hold(self: Any, execution: str, mark: str, value: Any = "released") -> Any:
+def hold(self: Any, execution: str, mark: str = "working", value: Any = "released") -> Any:
     """Stay at a mark; acknowledged when it begins."""
     hold_at(mark, self.request.id, execution)
     return value
 
 
 @probe(acks_late=True)
-def hold_late(self: Any, execution: str, mark: str, value: Any = "released") -> Any:
+def hold_late(self: Any, execution: str, mark: str = "working", value: Any = "released") -> Any:
     """Stay at a mark; acknowledged when it ends."""
     hold_at(mark, self.request.id, execution)
     return value

@@ -12,9 +12,7 @@ def die_with_unacknowledged_task(cluster: Cluster) -> Task:
     """
     cluster.worker("b", timing=replace(cluster.timing, policy="revoke"))
     victim = cluster.worker("a")
-    task = cluster.publish("hold_late", "working", queue="a")
-    task.await_mark("working")
-    cluster.await_record(task, {"STARTED"})
+    task = cluster.hold("a", task="hold_late")
     cluster.inject(kill(victim.process))
-    task.release("working")
+    task.release()
     return task

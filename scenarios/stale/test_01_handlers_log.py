@@ -41,9 +41,7 @@ def test_each_handler_fails_in_turn(cluster: Cluster) -> None:
 def test_the_sweep_at_start_fails(cluster: Cluster) -> None:
     """The database refuses what the sweep of a starting worker writes; the sweep succeeds once it may."""
     first = cluster.worker("a")
-    stale = cluster.publish("hold", "working", queue="a")
-    stale.await_mark("working")
-    cluster.await_record(stale, {"STARTED"})
+    stale = cluster.hold("a")
     cluster.inject(kill(first.process))
     table = cluster.subject.tables["registry"]
     fault = cluster.inject(

@@ -12,13 +12,11 @@ def test_staggered_starts(cluster: Cluster) -> None:
     tasks = []
     for name in ("a", "b", "c"):
         cluster.worker(name)
-        tasks.append(cluster.publish("hold", "working", queue=name))
-        tasks[-1].await_mark("working")
-        cluster.await_record(tasks[-1], {"STARTED"})
+        tasks.append(cluster.hold(name))
 
     cluster.watch(tasks, cluster.timing.recovery_bound_s)
     for task in tasks:
-        task.release("working")
+        task.release()
         cluster.await_end(task)
 
     cluster.judge(live_tasks_untouched())
@@ -29,16 +27,14 @@ def test_staggered_starts(cluster: Cluster) -> None:
 def test_replies_that_do_not_arrive(cluster: Cluster, mode: Mode) -> None:
     """The replies of a working worker are held, dropped or truncated while another one starts and sweeps."""
     running = cluster.worker("a", behind_proxy=True)
-    task = cluster.publish("hold", "working", queue="a")
-    task.await_mark("working")
-    cluster.await_record(task, {"STARTED"})
+    task = cluster.hold("a")
 
     fault = cluster.inject(sever(running.redis, mode), await_landing=False)
     cluster.worker("b")
     cluster.await_landing(fault)
     cluster.watch([task], cluster.timing.recovery_bound_s)
     cluster.heal(fault)
-    task.release("working")
+    task.release()
     cluster.await_end(task)
 
     cluster.judge(live_tasks_untouched())
@@ -54,14 +50,12 @@ def test_up_but_not_yet_registered(cluster: Cluster) -> None:
     fault = cluster.inject(hold_rows(cluster.database_url, lock, table), await_landing=False)
     cluster.worker("a")
     cluster.await_landing(fault)
-    task = cluster.publish("hold", "working", queue="a")
-    task.await_mark("working")
-    cluster.await_record(task, {"STARTED"})
+    task = cluster.hold("a")
 
     cluster.worker("c")
     cluster.watch([task], cluster.timing.recovery_bound_s)
     cluster.heal(fault)
-    task.release("working")
+    task.release()
     cluster.await_end(task)
     cluster.result(task)
 

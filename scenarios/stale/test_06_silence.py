@@ -9,13 +9,11 @@ from harness import Cluster, Mode, dead_tasks_closed, kill, live_tasks_untouched
 def test_a_busy_solo_worker(cluster: Cluster) -> None:
     """A solo worker answers nobody while it executes; its lease says that it lives."""
     cluster.worker("a", pool="solo")
-    task = cluster.publish("hold", "working", queue="a")
-    task.await_mark("working")
-    cluster.await_record(task, {"STARTED"})
+    task = cluster.hold("a")
 
     cluster.watch([task], cluster.timing.recovery_bound_s)
     cluster.run_command("sweep")
-    task.release("working")
+    task.release()
     cluster.await_end(task)
 
     cluster.judge(live_tasks_untouched(), sweep_says({task.id: ("alive", "lease")}))
@@ -26,15 +24,13 @@ def test_cut_off_from_postgres_only(cluster: Cluster) -> None:
     """A worker cannot renew its lease, and still answers through the broker: it is alive."""
     cluster.worker("b")
     running = cluster.worker("a", behind_proxy=True)
-    task = cluster.publish("hold", "working", queue="a")
-    task.await_mark("working")
-    cluster.await_record(task, {"STARTED"})
+    task = cluster.hold("a")
 
     fault = cluster.inject(sever(running.postgres, Mode.REFUSE))
     cluster.watch([task], cluster.timing.recovery_bound_s)
     cluster.run_command("sweep")
     cluster.heal(fault)
-    task.release("working")
+    task.release()
     cluster.await_end(task)
 
     cluster.judge(live_tasks_untouched(), sweep_says({task.id: ("alive", "answers")}))
@@ -45,15 +41,13 @@ def test_cut_off_from_redis_only(cluster: Cluster) -> None:
     """A worker answers nobody through the broker, and still renews its lease: it is alive."""
     cluster.worker("b")
     running = cluster.worker("a", behind_proxy=True)
-    task = cluster.publish("hold", "working", queue="a")
-    task.await_mark("working")
-    cluster.await_record(task, {"STARTED"})
+    task = cluster.hold("a")
 
     fault = cluster.inject(sever(running.redis, Mode.REFUSE))
     cluster.watch([task], cluster.timing.recovery_bound_s)
     cluster.run_command("sweep")
     cluster.heal(fault)
-    task.release("working")
+    task.release()
     cluster.await_end(task)
 
     cluster.judge(live_tasks_untouched(), sweep_says({task.id: ("alive", "lease")}))
@@ -64,9 +58,7 @@ def test_a_broker_that_carries_nothing(cluster: Cluster) -> None:
     """A worker dies while the sweeper's own broker carries nothing: unknown, until the broker works again."""
     sweeper = cluster.worker("b", behind_proxy=True)
     victim = cluster.worker("a")
-    task = cluster.publish("hold", "working", queue="a")
-    task.await_mark("working")
-    cluster.await_record(task, {"STARTED"})
+    task = cluster.hold("a")
 
     fault = cluster.inject(sever(sweeper.redis, Mode.HOLD))
     cluster.note("blind")

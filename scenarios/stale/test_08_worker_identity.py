@@ -18,10 +18,8 @@ def test_the_node_name(cluster: Cluster, pool: str, name: str) -> None:
     """Whatever pool and name, `worker_id` is exactly the node name that inspect reports."""
     worker = cluster.worker(name, pool=pool, queues=["a"])
     cluster.inspect()
-    task = cluster.publish("hold", "working", queue="a")
-    task.await_mark("working")
-    cluster.await_record(task, {"STARTED"})
-    task.release("working")
+    task = cluster.hold("a")
+    task.release()
     cluster.await_end(task)
 
     cluster.judge(worker_identified({task.id: worker.node}))

@@ -19,9 +19,7 @@ from harness import (
 def test_without_the_broker(cluster: Cluster) -> None:
     """The command cannot reach the broker: it refuses, and `--force` closes what is dead all the same."""
     victim = cluster.worker("a")
-    task = cluster.publish("hold", "working", queue="a")
-    task.await_mark("working")
-    cluster.await_record(task, {"STARTED"})
+    task = cluster.hold("a")
     cluster.inject(kill(victim.process))
     link = cluster.proxy_to_redis("command to Redis")
     cluster.inject(sever(link, Mode.REFUSE))
@@ -40,16 +38,14 @@ def test_without_the_broker(cluster: Cluster) -> None:
 def test_force_does_not_replace_the_lease(cluster: Cluster) -> None:
     """A busy worker renews its lease; `--force` without a broker leaves its task alone."""
     cluster.worker("a")
-    task = cluster.publish("hold", "working", queue="a")
-    task.await_mark("working")
-    cluster.await_record(task, {"STARTED"})
+    task = cluster.hold("a")
     link = cluster.proxy_to_redis("command to Redis")
     cluster.inject(sever(link, Mode.REFUSE))
 
     cluster.watch([task], cluster.timing.lease_s)
     cluster.run_command("sweep", "--force", link=link)
     cluster.watch([task], cluster.timing.heartbeat_s)
-    task.release("working")
+    task.release()
     cluster.await_end(task)
 
     cluster.judge(live_tasks_untouched())
@@ -59,9 +55,7 @@ def test_force_does_not_replace_the_lease(cluster: Cluster) -> None:
 def test_a_dry_run(cluster: Cluster) -> None:
     """`--dry-run` says what would be done about a dead worker's task, and does not do it."""
     victim = cluster.worker("a")
-    task = cluster.publish("hold", "working", queue="a")
-    task.await_mark("working")
-    cluster.await_record(task, {"STARTED"})
+    task = cluster.hold("a")
     cluster.inject(kill(victim.process))
 
     cluster.watch([task], cluster.timing.lease_s)

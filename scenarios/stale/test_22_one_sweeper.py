@@ -13,9 +13,9 @@ def test_ten_workers_become_ready_at_once(cluster: Cluster) -> None:
     """Fifty tasks are stale when ten workers start; their rows are locked until all ten are up and sweeping."""
     table = cluster.subject.tables["registry"]
     victim = cluster.worker("a", pool="threads", concurrency=TASKS)
-    tasks = [cluster.publish("hold", "working", queue="a") for _ in range(TASKS)]
+    tasks = [cluster.publish("hold", queue="a") for _ in range(TASKS)]
     for task in tasks:
-        task.await_mark("working")
+        task.await_mark()
         cluster.await_record(task, {"STARTED"})
     cluster.inject(kill(victim.process))
     rows = sql.SQL("SELECT 1 FROM {} FOR UPDATE").format(sql.Identifier(table))

@@ -38,9 +38,7 @@ def test_an_end_that_a_sweep_decides(cluster: Cluster) -> None:
     """The trail of a dead worker's task names the sweep that closed it, and why."""
     cluster.worker("b")
     victim = cluster.worker("a")
-    task = cluster.publish("hold", "working", queue="a")
-    task.await_mark("working")
-    cluster.await_record(task, {"STARTED"})
+    task = cluster.hold("a")
     cluster.inject(kill(victim.process))
     cluster.await_record(task, {"REVOKED", "FAILURE"})
     cluster.audit(task)

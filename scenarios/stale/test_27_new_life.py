@@ -9,9 +9,7 @@ from harness import Cluster, dead_tasks_closed, executed, kill, restart
 def test_restarted_under_the_same_name(cluster: Cluster) -> None:
     """The worker is killed with a task and started again under the same name, which answers from then on."""
     first = cluster.worker("a")
-    task = cluster.publish("hold", "working", queue="a")
-    task.await_mark("working")
-    cluster.await_record(task, {"STARTED"})
+    task = cluster.hold("a")
 
     cluster.inject(kill(first.process))
     cluster.worker("a", queues=["other"])
@@ -26,10 +24,7 @@ def test_the_whole_cluster_goes_down_and_up(cluster: Cluster) -> None:
     """Both workers are killed and both servers restarted; then the same two names come up again."""
     names = ("a", "b")
     lives = [cluster.worker(name) for name in names]
-    tasks = [cluster.publish("hold", "working", queue=name) for name in names]
-    for task in tasks:
-        task.await_mark("working")
-        cluster.await_record(task, {"STARTED"})
+    tasks = [cluster.hold(name) for name in names]
 
     for life in lives:
         cluster.inject(kill(life.process))

@@ -38,9 +38,7 @@ def test_who_and_why(cluster: Cluster) -> None:
     """A task that a sweep revoked says by whom, and why."""
     cluster.worker("b")
     victim = cluster.worker("a")
-    task = cluster.publish("hold", "working", queue="a")
-    task.await_mark("working")
-    cluster.await_record(task, {"STARTED"})
+    task = cluster.hold("a")
     cluster.inject(kill(victim.process))
     cluster.await_record(task, {"REVOKED"})
 
