@@ -225,7 +225,8 @@ def proof_table(rows: Sequence[DefectRow]) -> Group:
         outcome = Text("missed", style="bold red") if row.missed else Text("caught", style="green")
         if row.broken:
             outcome = Text("unbelievable", style="bold red")
-        catchers = ", ".join(name.rpartition("::")[2].partition("[")[0] for name in row.caught_by)
+        names = sorted({name.rpartition("::")[2].partition("[")[0] for name in row.caught_by})
+        catchers = ", ".join(name.removeprefix("test_").replace("_", " ") for name in names)
         if row.broken:
             catchers = f"ordinary tasks fail under it: {', '.join(row.broken)}"
         table.add_row(

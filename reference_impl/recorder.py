@@ -13,6 +13,7 @@ import logging
 import os
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -113,19 +114,18 @@ class Recorder:
             with self._arrived:
                 self._arrived.wait_for(lambda: bool(self._queue))
                 ticket = self._queue[0]
-            kept = False
             try:
                 kept = not self._write(registry, ticket)
-            finally:
-                # Whatever goes wrong with one report, it must not stand in the way of the next.
-                if not kept:
-                    self._queue.popleft()
-                    ticket.written.set()
+            except Exception:  # noqa: BLE001 - a mistake in here must not stand in the way of the next report
+                traceback.print_exc()
+                kept = False
             if kept:
                 with self._arrived:
                     self._arrived.wait(pause_s)
                 pause_s = min(pause_s * 2, _RETRY_S_MAX)
             else:
+                self._queue.popleft()
+                ticket.written.set()
                 pause_s = _RETRY_S
 
     def _write(self, registry: Registry, ticket: Ticket) -> bool:

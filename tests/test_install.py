@@ -100,11 +100,10 @@ print(json.dumps([isinstance(app.tasks[name], TrackedTask) for name in names]))
     assert found == [True] * 4
 
 
-@pytest.mark.parametrize("given", ["Own", "'__main__:Own'"], ids=["a class", "a name"])
-def test_the_applications_own_task_class_is_kept(program: Program, nowhere: str, given: str) -> None:
+def test_the_applications_own_task_class_is_kept(program: Program, nowhere: str) -> None:
     """A task class of the application's own stays a base, and its hooks are called."""
     found = program(
-        f"""
+        """
 class Own(Task):
     seen = []
     def before_start(self, task_id, args, kwargs):
@@ -112,7 +111,7 @@ class Own(Task):
         super().before_start(task_id, args, kwargs)
     def on_success(self, retval, task_id, args, kwargs):
         self.seen.append(["after", retval])
-app = Celery("shop", broker="memory://", backend="cache+memory://", task_cls={given})
+app = Celery("shop", broker="memory://", backend="cache+memory://", task_cls="__main__:Own")
 install(app)
 @app.task
 def double(x): return 2 * x
@@ -133,19 +132,26 @@ def test_installing_twice_is_refused(program: Program, nowhere: str) -> None:
     assert "call install() once per application" in said
 
 
-@pytest.mark.parametrize(
-    "use", ["app.finalize()", "app.Task", "app.task(refused, name='t').name"], ids=["finalized", "class", "task"]
-)
-def test_installing_too_late_is_refused(program: Program, nowhere: str, use: str) -> None:
+def test_installing_too_late_is_refused(program: Program, nowhere: str) -> None:
     """Tasks that exist already would go untracked; the refusal says where the call belongs."""
     found = program(
-        f"{use}; print(json.dumps([refused(app), hasattr(app, 'tracking_settings')]))", database_url=nowhere
+        """
+def work(): ...
+uses = [lambda app: app.finalize(), lambda app: app.Task, lambda app: app.task(work).name]
+found = []
+for use in uses:
+    app = Celery("shop", broker="memory://", backend="cache+memory://")
+    use(app)
+    found.append([refused(app), hasattr(app, "tracking_settings")])
+print(json.dumps(found))
+""",
+        database_url=nowhere,
     )
 
-    said, installed = found
-    assert "exist already" in said
-    assert "call install(app) right after the application is made" in said
-    assert not installed
+    assert len(found) == 3
+    for said, installed in found:
+        assert "exist already; call install(app) right after the application is made" in said
+        assert not installed
 
 
 def test_settings_that_cannot_be_used_leave_the_application_alone(program: Program) -> None:

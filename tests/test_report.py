@@ -72,7 +72,8 @@ def test_a_run_that_passes(tell: Callable[..., Told], project: Path, tmp_path: P
     assert "conformance: subject reference, runtime embedded, seed 4711" in told.text
     servers = re.search(r"^servers: Postgres (\S+), (Valkey|Redis) (\S+)$", told.text, re.MULTILINE)
     assert servers
-    assert f"Celery {versions['celery']}, kombu {versions['kombu']}, redis-py {versions['redis']}" in told.text
+    packages = ", ".join(f"{name} {versions[name]}" for name in ("celery", "kombu", "redis", "python"))
+    assert packages in told.text
     assert re.search(r"^\[  [12]/2\] pass     STALE-08   test_nobody_can_know  \d+\.\d s$", told.text, re.MULTILINE)
     assert re.search(r"^\[  [12]/2\] pass     canary     test_ordinary_tasks  \d+\.\d s$", told.text, re.MULTILINE)
     assert "82 promises: 1 pass, 81 uncovered" in told.text
@@ -153,10 +154,7 @@ def test_a_proof_run(tell: Callable[..., Told]) -> None:
     assert not defect["missed"]
     assert defect["broken_canaries"] == []
     assert "1 defects: 1 caught, 0 missed" in told.text
-    assert re.search(
-        r"^\[ +\d+/\d+\] red      STALE-08   test_nobody_can_know\[eager_is_silent\]", told.text, re.MULTILINE
-    )
-    assert not re.search(r"^\[ +\d+/0\]", told.text, re.MULTILINE), "the helpers' count is not the total"
+    assert re.search(r"^\[  [12]/2\] red      STALE-08   test_nobody_can_know\[eager_is_", told.text, re.MULTILINE)
 
 
 # -- rows ----------------------------------------------------------------------------------------------------------
