@@ -26,6 +26,7 @@ from harness._servers import PostgresServer, RedisServer
 from harness._view import OWN_NAME
 
 Evidence = Mapping[str, Any]
+_TERMINATION_MS = 10_000
 
 
 @dataclass
@@ -173,7 +174,7 @@ def terminate_connections(url: str, application_unlike: str = f"{OWN_NAME}%") ->
                 [application_unlike],
             ).fetchall()
             for (pid,) in rows:  # apart: a planner may call the function before it filters
-                connection.execute("SELECT pg_terminate_backend(%s)", [pid])
+                connection.execute("SELECT pg_terminate_backend(%s, %s)", [pid, _TERMINATION_MS])
                 ended.append(pid)
 
     return Fault(

@@ -12,6 +12,7 @@ import socket
 import struct
 import threading
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -119,12 +120,13 @@ class Proxy:
 
     def _drop_all(self, *, reset: bool) -> None:
         for writer in list(self._writers):
-            if writer.transport.is_closing():
-                continue
             if reset:
                 linger = struct.pack("ii", 1, 0)
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            writer.transport.abort() if reset else writer.close()
+                with suppress(OSError):  # its socket may be closed already
+                    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                writer.transport.abort()
+            else:
+                writer.close()
             self.tally.connections_dropped += 1
 
     async def _close(self) -> None:

@@ -124,7 +124,7 @@ def promise_table(rows: Sequence[Mapping[str, Any]]) -> Group:
     lines: list[Any] = [table, Text("")]
     if uncovered:
         lines.append(Text(f"not yet covered ({len(uncovered)}): {_shortened(uncovered)}", style="dim"))
-    lines.append(Text(f"{len(rows)} promises: {', '.join(parts)}"))
+    lines.append(Text(", ".join(parts)))
     return Group(*lines)
 
 

@@ -34,27 +34,37 @@ class Scratch:
     def __init__(self, root: Path, run_id: str) -> None:
         self.root = root
         self.path = root / run_id
+        prepare_root(root)
         try:
-            root.mkdir(mode=0o755, parents=True, exist_ok=True)
-            _refuse_foreign(root)
             self.path.mkdir(mode=0o755)
             owner = {"pid": os.getpid(), "created": psutil.Process().create_time()}
             (self.path / "owner.json").write_text(json.dumps(owner))
         except OSError as error:
-            raise SetupBroken(
-                f"scratch directory {self.path}: {error.strerror}; give one that can be written with --scratch DIR"
-            ) from error
-        free = shutil.disk_usage(root).free
-        if free < _NEEDED_BYTES:
-            self.remove()
-            raise SetupBroken(
-                f"scratch directory {root}: {free // 1024 // 1024} MiB free, {_NEEDED_BYTES // 1024 // 1024} MiB "
-                "needed; free some, or give another with --scratch DIR"
-            )
+            raise _unusable(self.path, error) from error
 
     def remove(self) -> None:
         """Kill what still runs in it, then delete it."""
         remove_run(self.path)
+
+
+def prepare_root(root: Path) -> None:
+    """Make the root if need be. Raises SetupBroken where it cannot be written, is foreign, or is nearly full."""
+    try:
+        root.mkdir(mode=0o755, parents=True, exist_ok=True)
+        _refuse_foreign(root)
+        with tempfile.TemporaryFile(dir=root):
+            free = shutil.disk_usage(root).free
+    except OSError as error:
+        raise _unusable(root, error) from error
+    if free < _NEEDED_BYTES:
+        raise SetupBroken(
+            f"scratch directory {root}: {free // 1024 // 1024} MiB free, {_NEEDED_BYTES // 1024 // 1024} MiB "
+            "needed; free some, or give another with --scratch DIR"
+        )
+
+
+def _unusable(path: Path, error: OSError) -> SetupBroken:
+    return SetupBroken(f"scratch directory {path}: {error.strerror}; give one that can be written with --scratch DIR")
 
 
 def sweep_leftovers(root: Path) -> list[str]:

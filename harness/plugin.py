@@ -22,7 +22,7 @@ from harness._embedded import EmbeddedRuntime
 from harness._errors import HarnessError, SetupBroken, UsageError, unknown
 from harness._report import ScenarioOutcome
 from harness._run import Run, begin_run, package_versions, replay_command
-from harness._scratch import Scratch, default_root, remove_run, sweep_leftovers
+from harness._scratch import Scratch, default_root, prepare_root, remove_run, sweep_leftovers
 from harness._subject import Subject, load_subject
 from harness._verdict import Verdict
 
@@ -135,6 +135,7 @@ class Conformance:
             self.run = Run("", Path(), Path(), self.subject.name, runtime, 0)
         else:
             root: Path = (config.getoption("--scratch") or default_root()).resolve()
+            prepare_root(root)
             self.leftovers = sweep_leftovers(root)
             self.run = begin_run(
                 config.rootpath / ".conformance",
@@ -429,9 +430,10 @@ def pytest_runtest_makereport(
         return report
     outcome = _outcome(conformance, item, call, report, marker.args[0] if marker else "canary", canary=canary)
     item.stash[_OUTCOME] = outcome
-    report.user_properties += [("promise", outcome.promise), ("verdict", str(outcome.verdict))]
-    if outcome.defect:
-        report.user_properties.append(("defect", outcome.defect))
+    properties = [("promise", outcome.promise), ("verdict", str(outcome.verdict))]
+    properties += [("defect", outcome.defect)] if outcome.defect else []
+    item.user_properties += properties  # JUnit reads them off the tear-down's report
+    report.user_properties += properties
     # As text: xdist carries only plain types from its helpers to the controller.
     report.conformance = outcome.as_text()  # type: ignore[attr-defined]
     if report.failed:

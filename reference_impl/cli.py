@@ -18,6 +18,7 @@ from typing import Annotated
 import typer
 from celery import Celery
 from celery.app.utils import find_app
+from psycopg.errors import UndefinedTable
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine, select
@@ -181,7 +182,7 @@ def _database(settings: Settings, pool_size: int = 1) -> Iterator[Engine]:
     except SQLAlchemyError as error:
         cause = str(getattr(error, "orig", None) or error).strip().splitlines()
         typer.echo(f"the registry at {engine.url.render_as_string(hide_password=True)} failed: {cause[0]}", err=True)
-        if "celery_task_registry" in str(error) and "does not exist" in str(error):
+        if isinstance(getattr(error, "orig", None), UndefinedTable):
             typer.echo("its tables are missing: run `celery-tracker migrate` first", err=True)
         raise typer.Exit(EXIT_UNREACHABLE) from error
     finally:

@@ -76,7 +76,7 @@ def test_a_run_that_passes(tell: Callable[..., Told], project: Path, tmp_path: P
     assert packages in told.text
     assert re.search(r"^\[  [12]/2\] pass     STALE-08   test_nobody_can_know  \d+\.\d s$", told.text, re.MULTILINE)
     assert re.search(r"^\[  [12]/2\] pass     canary     test_ordinary_tasks  \d+\.\d s$", told.text, re.MULTILINE)
-    assert "82 promises: 1 pass, 81 uncovered" in told.text
+    assert "1 pass, 81 uncovered" in told.text
     assert str((told.directory / "report.json").relative_to(project)) in told.text
     assert (project / ".conformance" / "latest").resolve() == told.directory
 
@@ -142,7 +142,9 @@ def test_a_run_that_fails_and_its_replay(
 
 def test_a_proof_run(tell: Callable[..., Told]) -> None:
     """A proof run with helpers puts the bug back, sees its scenario turn red and ordinary tasks unharmed."""
-    told = tell("scenarios", "-n", "2", "--prove=own", "--promise=STALE-08", "-k", "eager_is_silent")
+    chosen = "(nobody or ordinary) and eager_is_silent"
+
+    told = tell("scenarios", "-n", "2", "--prove=own", "--promise=STALE-08", "-k", chosen)
 
     assert told.code == 0, told.text
     proof = told.recorded("proof.json")

@@ -246,8 +246,3 @@ def test_a_promise_is_selected_by_keyword_and_by_option(catalogue: Catalogue, se
 
     assert selected("-k", "STALE_05") == expected
     assert selected("--promise", "STALE-05") == expected
-
-
-def test_without_a_choice_everything_runs(catalogue: Catalogue, selected: Selected) -> None:
-    """Started without any choice, every scenario and every canary is run."""
-    assert selected() == of_promises(catalogue, set(catalogue.promises)) | set(catalogue.canaries)
