@@ -20,7 +20,6 @@ from typing import Any
 from harness._servers import HOST
 
 _CHUNK = 64 * 1024
-_HANDOVER_STEPS = 5
 
 
 class Mode(StrEnum):
@@ -59,7 +58,8 @@ class Proxy:
         self._delay_s = 0.0
         self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
         self._loop = asyncio.new_event_loop()
         self._open = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy {name}", daemon=True)
@@ -92,14 +92,30 @@ class Proxy:
         self._call(self._close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+        # A loop that stops leaves what was scheduled in its last round: here, the closing of sockets.
+        self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
 
     def _call(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._accept, HOST, self.port, reuse_address=True)
-        self.port = self._server.sockets[0].getsockname()[1]
+        listener = socket.create_server((HOST, self.port))
+        listener.setblocking(False)
+        self.port = listener.getsockname()[1]
+        self._listener = listener
+        self._accepting = self._loop.create_task(self._accept_all(listener))
+
+    async def _accept_all(self, listener: socket.socket) -> None:
+        """Not asyncio's own server: closed while it accepts, that one loses the connection and its socket."""
+        while True:
+            connection, _ = await self._loop.sock_accept(listener)
+            try:
+                reader, writer = await asyncio.open_connection(sock=connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._accept(reader, writer)
 
     async def _change(self, mode: Mode, delay_s: float) -> None:
         self._mode, self._delay_s, self.tally = mode, delay_s, Tally()
@@ -110,13 +126,16 @@ class Proxy:
         if mode in {Mode.REFUSE, Mode.RESET}:
             await self._stop_listening()
             self._drop_all(reset=mode is Mode.RESET)
-        elif self._server is None:
+        elif self._listener is None:
             await self._listen()
 
     async def _stop_listening(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is None or self._accepting is None:
+            return
+        self._accepting.cancel()
+        await asyncio.gather(self._accepting, return_exceptions=True)
+        self._listener.close()
+        self._listener = None
 
     def _drop_all(self, *, reset: bool) -> None:
         for writer in list(self._writers):
@@ -133,10 +152,6 @@ class Proxy:
         await self._stop_listening()
         self._drop_all(reset=True)
         self._open.set()
-        # What asyncio has accepted and not yet handed over must get here before it can be let go of.
-        for _ in range(_HANDOVER_STEPS):
-            await asyncio.sleep(0)
-        self._drop_all(reset=True)
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)

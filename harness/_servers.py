@@ -223,9 +223,13 @@ def start_servers(
         RedisServer(redis_binary, scratch / f"redis-{tag}", logs / f"redis-{tag}.log", f"redis-{tag}"),
     )
     servers: list[Any] = [pair.redis, pair.postgres]
-    for server in servers:
-        server.initialise()
-        _start_on_some_port(server)
+    try:
+        for server in servers:
+            server.initialise()
+            _start_on_some_port(server)
+    except BaseException:
+        pair.destroy()
+        raise
     return pair
 
 

@@ -221,7 +221,7 @@ class Conformance:
         """Hand the run to an xdist helper."""
         node.workerinput["conformance_run"] = self.run.as_words()
 
-    @pytest.hookimpl(trylast=True)
+    @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self) -> None:
         """Leave nothing behind, however the session ended."""
         keep = bool(self.config.getoption("--keep"))
