@@ -59,7 +59,7 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._listener: socket.socket | None = None
-        self._accepting: asyncio.Task[None] | None = None
+        self._fresh: set[socket.socket] = set()
         self._loop = asyncio.new_event_loop()
         self._open = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy {name}", daemon=True)
@@ -104,18 +104,7 @@ class Proxy:
         listener.setblocking(False)
         self.port = listener.getsockname()[1]
         self._listener = listener
-        self._accepting = self._loop.create_task(self._accept_all(listener))
-
-    async def _accept_all(self, listener: socket.socket) -> None:
-        """Not asyncio's own server: closed while it accepts, that one loses the connection and its socket."""
-        while True:
-            connection, _ = await self._loop.sock_accept(listener)
-            try:
-                reader, writer = await asyncio.open_connection(sock=connection)
-            except BaseException:
-                connection.close()
-                raise
-            self._accept(reader, writer)
+        self._loop.add_reader(listener, self._accept, listener)
 
     async def _change(self, mode: Mode, delay_s: float) -> None:
         self._mode, self._delay_s, self.tally = mode, delay_s, Tally()
@@ -130,12 +119,10 @@ class Proxy:
             await self._listen()
 
     async def _stop_listening(self) -> None:
-        if self._listener is None or self._accepting is None:
-            return
-        self._accepting.cancel()
-        await asyncio.gather(self._accepting, return_exceptions=True)
-        self._listener.close()
-        self._listener = None
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
 
     def _drop_all(self, *, reset: bool) -> None:
         for writer in list(self._writers):
@@ -155,17 +142,27 @@ class Proxy:
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
+        for connection in self._fresh:
+            connection.close()
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Known from its first moment on, so that nothing accepted can be forgotten."""
+    def _accept(self, listener: socket.socket) -> None:
+        """By hand: what asyncio accepts while it is told to stop gets lost, and its socket with it."""
+        try:
+            connection, _ = listener.accept()
+        except (BlockingIOError, ConnectionError):
+            return  # the client has gone already
+        connection.setblocking(False)
         self.tally.connections += 1
-        self._writers.add(writer)
-        serving = self._loop.create_task(self._serve(reader, writer))
+        self._fresh.add(connection)
+        serving = self._loop.create_task(self._serve(connection))
         self._serving.add(serving)
         serving.add_done_callback(self._serving.discard)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection)
+        self._fresh.discard(connection)
         pair = {writer}
+        self._writers.add(writer)
         try:
             there_reader, there_writer = await asyncio.open_connection(HOST, self._target_port)
             pair.add(there_writer)
