@@ -22,7 +22,7 @@ import psycopg
 
 from harness._client import Client, ClientFailed, Links, packed
 from harness._errors import NeverCame, SetupBroken
-from harness._faults import Fault
+from harness._faults import Evidence, Fault
 from harness._history import Entry, History, Kind
 from harness._journal import Journal
 from harness._processes import OwnedProcess, await_until
@@ -481,12 +481,16 @@ class Cluster:
 
     def await_landing(self, fault: Fault) -> None:
         """Wait until it is seen to have hit; if that never comes, no verdict will be given."""
-        number = self._faults.index(fault)
-        if any(entry.value["number"] == number for entry in self.history.faults("landed")):
-            return
         try:
             evidence = await_until(f"the landing of `{fault.name}`", fault.landed, self.timing.patience_s)
         except NeverCame:
+            return
+        self._note_landing(fault, evidence)
+
+    def _note_landing(self, fault: Fault, evidence: Evidence | None) -> None:
+        """Into the history, once for each fault."""
+        number = self._faults.index(fault)
+        if evidence is None or any(entry.value["number"] == number for entry in self.history.faults("landed")):
             return
         value = {"number": number, "target": fault.target, "evidence": dict(evidence)}
         self.history.append(Kind.FAULT, "landed", fault.name, value=value)
@@ -495,12 +499,8 @@ class Cluster:
         """End the fault; what it did is asked for once more first."""
         if fault.healed:
             return
-        evidence = fault.landed()
+        self._note_landing(fault, fault.landed())
         number = self._faults.index(fault)
-        known = any(entry.value["number"] == number for entry in self.history.faults("landed"))
-        if evidence is not None and not known:
-            value = {"number": number, "target": fault.target, "evidence": dict(evidence)}
-            self.history.append(Kind.FAULT, "landed", fault.name, value=value)
         fault.healed = True
         fault.heal()
         self.history.append(Kind.FAULT, "heal", fault.name, value={"number": number, "target": fault.target})
@@ -511,11 +511,7 @@ class Cluster:
         """The scenario's last line: raises PromiseBroken or PromiseUnknown unless a pass is certified."""
         self.journal.catch_up()
         for fault in self._faults:
-            number = self._faults.index(fault)
-            evidence = fault.landed()
-            if evidence and not any(entry.value["number"] == number for entry in self.history.faults("landed")):
-                value = {"number": number, "target": fault.target, "evidence": dict(evidence)}
-                self.history.append(Kind.FAULT, "landed", fault.name, value=value)
+            self._note_landing(fault, fault.landed())
         self.judgement = certify(self.history, checks)
         if self.judgement.verdict is Verdict.FAIL:
             raise PromiseBroken(self.judgement.reason)
