@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest._code.code import ReprExceptionInfo, ReprFileLocation, ReprTracebackNative
 from rich.console import Console
 
 from harness import _report
@@ -426,7 +427,7 @@ def pytest_runtest_makereport(
         return report
     if not (report.when == "call" or (report.when == "setup" and not report.passed)):
         if report.when == "teardown" and call.excinfo and isinstance(call.excinfo.value, HarnessError):
-            report.longrepr = str(call.excinfo.value)
+            report.longrepr = _told(item, str(call.excinfo.value))
         return report
     outcome = _outcome(conformance, item, call, report, marker.args[0] if marker else "canary", canary=canary)
     item.stash[_OUTCOME] = outcome
@@ -437,7 +438,7 @@ def pytest_runtest_makereport(
     # As text: xdist carries only plain types from its helpers to the controller.
     report.conformance = outcome.as_text()  # type: ignore[attr-defined]
     if report.failed:
-        report.longrepr = _explanation(conformance, item, call, outcome)
+        report.longrepr = _told(item, _explanation(conformance, item, call, outcome))
     if conformance.prove and not canary and report.when == "call":
         report.outcome, report.longrepr = "passed", None
     return report
@@ -482,6 +483,13 @@ def _outcome(
             for finding in findings
         )
     return ScenarioOutcome(promise, item.nodeid, verdict, reason, call.duration, defect, red, canary, findings)
+
+
+def _told(item: pytest.Item, text: str) -> ReprExceptionInfo:
+    """The text in a traceback's place; its first line alone goes into pytest's summary and JUnit's message."""
+    path, line, _ = item.location
+    crash = ReprFileLocation(path, (line or 0) + 1, text.partition("\n")[0])
+    return ReprExceptionInfo(reprtraceback=ReprTracebackNative([text + "\n"]), reprcrash=crash)
 
 
 def _explanation(

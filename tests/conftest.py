@@ -113,7 +113,7 @@ def redis_client(servers: Servers) -> Iterator[redis.Redis]:
 @pytest.fixture(scope="session")
 def outside() -> dict[str, str]:
     """The environment of somebody who starts a program by hand: nothing of this test run's own is in it."""
-    own = ("PYTEST_", "CELERY_", "COLUMNS", "NO_COLOR", "FORCE_COLOR")
+    own = ("PYTEST_", "CELERY_", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "CI", "BUILD_NUMBER")
     return {name: value for name, value in os.environ.items() if not name.startswith(own)}
 
 

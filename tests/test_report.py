@@ -110,7 +110,8 @@ def test_a_run_that_fails_and_its_replay(
     tell: Callable[..., Told], project: Path, scratch_root: Path, outside: dict[str, str]
 ) -> None:
     """A failure tells the promise, the history, the logs, and one line that runs the same again."""
-    told = tell("scenarios", "-k", "test_nobody_can_know", "--defect=eager_is_silent")
+    whole = "-vv"  # as on CI, where pytest's summary repeats a failure's message without shortening it
+    told = tell("scenarios", "-k", "test_nobody_can_know", "--defect=eager_is_silent", whole)
 
     seed = told.recorded()["seed"]
     assert told.code == 1
@@ -123,6 +124,10 @@ def test_a_run_that_fails_and_its_replay(
     assert re.search(r"^Last lines of client:\n.+succeeded", told.text, re.MULTILINE)
     assert "Traceback" not in told.text
     assert "1 fail, " in told.text
+    summary = told.text.partition("short test summary info")[2].splitlines()
+    assert [line for line in summary if line.startswith("FAILED ")] == summary[1:2]
+    assert " - STALE-08: fail: logged-once: an unknown worker: " in summary[1]
+    assert "= 1 failed, " in summary[2]
     (line,) = re.findall(r"^Again: (.+)$", told.text, re.MULTILINE)
     assert line.endswith(f"--harness-seed={seed} --defect=eager_is_silent")
 
