@@ -18,6 +18,7 @@ class Timing:
     ping_timeout_s: float = 0.5
     minimum_age_s: float = 0.8
     revocation_wait_s: float = 0.8
+    unreadable_revocations: str = "hold"
     policy: str = "auto"
 
     @property

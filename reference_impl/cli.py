@@ -77,7 +77,7 @@ def list_tasks(
             *(_short(row[name]) for name in ("queued_at", "started_at", "completed_at")),
         )
     Console().print(table)
-    typer.echo(f"{len(rows)} tasks" + (f", the newest {limit}" if len(rows) == limit else ""))
+    typer.echo(_tasks(len(rows)) + (f", the newest {limit}" if len(rows) == limit else ""))
 
 
 @tasks.command("get")
@@ -210,7 +210,11 @@ def _print_report(report: SweepReport) -> None:
         )
     if report.findings:
         Console().print(table)
-    typer.echo(f"{len(report.findings)} tasks looked at, {report.closed} closed; broker: {report.broker_why}")
+    typer.echo(f"{_tasks(len(report.findings))} looked at, {report.closed} closed; broker: {report.broker_why}")
+
+
+def _tasks(count: int) -> str:
+    return "1 task" if count == 1 else f"{count} tasks"
 
 
 def _print_json(value: object) -> None:

@@ -56,6 +56,7 @@ class Recorder:
         self._queue: deque[Ticket] = deque()
         self._arrived = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._noticing = threading.Lock()
         self._trouble = False
         self.failures = 0
         os.register_at_fork(after_in_child=self._start_afresh)
@@ -65,9 +66,8 @@ class Recorder:
         ticket = self._submit(report)
         if self._trouble:
             return ticket
-        if not ticket.wait(self._settings.write_timeout_s) and not self._trouble:
-            self._trouble = True
-            self._failed(report, f"no answer from the database within {self._settings.write_timeout_s:g} s; kept")
+        if not ticket.wait(self._settings.write_timeout_s):
+            self._in_trouble(report, f"no answer from the database within {self._settings.write_timeout_s:g} s")
         return ticket
 
     def flush(self, timeout_s: float) -> int:
@@ -105,6 +105,7 @@ class Recorder:
         self._queue = deque()
         self._arrived = threading.Condition()
         self._thread = None
+        self._noticing = threading.Lock()
         self._trouble = False
 
     def _write_all(self) -> None:
@@ -134,9 +135,7 @@ class Recorder:
             ticket.outcome = registry.apply(ticket.report)
         except SQLAlchemyError as error:
             if _unreachable(error):
-                if not self._trouble:
-                    self._trouble = True
-                    self._failed(ticket.report, f"{_cause(error)}; kept")
+                self._in_trouble(ticket.report, _cause(error))
                 return False
             self._drop(ticket, _cause(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the writer
@@ -145,6 +144,13 @@ class Recorder:
             self._trouble = False
             logger.warning("tracking: the database answers again; %d reports waiting", len(self._queue) - 1)
         return True
+
+    def _in_trouble(self, report: Report, cause: str) -> None:
+        """Say so once, whoever notices first: the writer, or one of those who wait."""
+        with self._noticing:
+            noticed, self._trouble = self._trouble, True
+        if not noticed:
+            self._failed(report, f"{cause}; kept")
 
     def _drop(self, ticket: Ticket, cause: str) -> None:
         ticket.dropped = True

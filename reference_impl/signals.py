@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from celery import Celery, signals
 
 from reference_impl import incarnation
+from reference_impl.guard import guard_tasks
 from reference_impl.lifecycle import Failed, Owner, Published, Retrying, Revoked, Started, Succeeded
 from reference_impl.recorder import Recorder, guarded
 from reference_impl.registry import Arguments, Report
@@ -52,6 +53,7 @@ class Handlers:
             (signals.task_retry, guarded("retry")(self._retrying)),
             (signals.task_revoked, guarded("revoked")(self._revoked)),
             (signals.celeryd_init, guarded("worker start")(self._worker_starts)),
+            (signals.worker_init, guarded("worker tasks")(self._tasks_loaded)),
             (signals.worker_ready, guarded("worker ready")(self._worker_ready)),
             (signals.worker_process_shutdown, guarded("child shutdown")(self._flush)),
             (signals.worker_shutdown, guarded("worker shutdown")(self._worker_stops)),
@@ -156,6 +158,9 @@ class Handlers:
     def _worker_starts(self, sender: str, **_: object) -> None:
         self._sweeper = Sweeper(self._app, self._settings, incarnation.become(sender))
         self._sweeper.register()
+
+    def _tasks_loaded(self, **_: object) -> None:
+        guard_tasks(self._app, self._settings)
 
     def _worker_ready(self, **_: object) -> None:
         if self._sweeper is not None:

@@ -92,7 +92,7 @@ def test_tasks_are_listed_by_status(tracker: Tracker, registry_database: str, en
     assert run.returncode == 0
     assert "failed" in run.stdout
     assert "waiting" not in run.stdout
-    assert run.stdout.endswith("1 tasks, the newest 1\n")
+    assert run.stdout.endswith("1 task, the newest 1\n")
 
 
 def test_one_task_is_told_with_its_attempts_and_its_trail(

@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from celery import current_app, shared_task, signals
+from celery import Task, current_app, shared_task, signals
 from celery.app.task import Context
 
 DIRECTORY = Path(os.environ["CELERY_CONFORMANCE_DIRECTORY"])
@@ -130,6 +130,22 @@ def hold(self: Any, execution: str, mark: str = "working", value: Any = "release
 @probe(acks_late=True)
 def hold_late(self: Any, execution: str, mark: str = "working", value: Any = "released") -> Any:
     """Stay at a mark; acknowledged when it ends."""
+    hold_at(mark, self.request.id, execution)
+    return value
+
+
+class OwnClass(Task):
+    """A task class as applications write them: derived from Celery's own, with a hook that calls no other."""
+
+    abstract = True
+
+    def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+        """Nothing."""
+
+
+@probe(base=OwnClass, acks_late=True)
+def hold_late_own_class(self: Any, execution: str, mark: str = "working", value: Any = "released") -> Any:
+    """Stay at a mark; a task of a class that no application's settings reach; acknowledged when it ends."""
     hold_at(mark, self.request.id, execution)
     return value
 

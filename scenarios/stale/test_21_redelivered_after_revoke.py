@@ -1,5 +1,7 @@
 """STALE-21: a task that a sweep revoked is not executed again, whenever its message comes back."""
 
+from dataclasses import replace
+
 import pytest
 
 from harness import Cluster, Mode, executed, expire_visibility, outcome_unharmed, sever
@@ -7,9 +9,10 @@ from scenarios.stale.deaths import die_with_unacknowledged_task
 
 
 @pytest.mark.promise("STALE-21")
-def test_redelivered_to_a_worker_that_started_later(cluster: Cluster) -> None:
+@pytest.mark.parametrize("name", ["hold_late", "hold_late_own_class"])
+def test_redelivered_to_a_worker_that_started_later(cluster: Cluster, name: str) -> None:
     """The worker that receives the message again started after the sweep, and keeps no state of its own."""
-    task = die_with_unacknowledged_task(cluster)
+    task = die_with_unacknowledged_task(cluster, name)
     cluster.await_record(task, {"REVOKED"})
 
     cluster.inject(expire_visibility(cluster.servers.redis, cluster.redis_database))
@@ -39,3 +42,20 @@ def test_revocations_that_cannot_be_read(cluster: Cluster) -> None:
     cluster.await_delivered(task, third)
 
     cluster.judge(executed(task.id, exactly=1), outcome_unharmed({fresh.id: ("SUCCESS", "'fresh'")}))
+
+
+@pytest.mark.promise("STALE-21")
+def test_told_to_run_what_cannot_be_read(cluster: Cluster) -> None:
+    """Set to prefer an execution too many to a wait, a worker without its database runs what comes back."""
+    task = die_with_unacknowledged_task(cluster)
+    cluster.await_record(task, {"REVOKED"})
+    willing = replace(cluster.timing, unreadable_revocations="run")
+    third = cluster.worker("c", queues=["a"], behind_proxy=True, timing=willing)
+
+    fault = cluster.inject(sever(third.postgres, Mode.REFUSE))
+    cluster.inject(expire_visibility(cluster.servers.redis, cluster.redis_database))
+    cluster.worker("d")  # a worker that starts puts back what is overdue
+    cluster.await_log(third.process, "succeeded", task.id)
+    cluster.heal(fault)
+
+    cluster.judge(executed(task.id, exactly=2))

@@ -1,7 +1,13 @@
 """A start does not ask whether the task was revoked."""
 
-from reference_impl.task import TrackedTask
+from typing import Any
+
+from reference_impl import guard
+
+
+def run_anyway(*_: Any) -> None:
+    return None
 
 
 def apply() -> None:
-    del TrackedTask.before_start
+    guard.refuse_revoked = run_anyway

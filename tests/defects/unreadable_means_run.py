@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from reference_impl.task import TrackedTask
+from reference_impl import guard
 
 
-def run_anyway(_task: Any, _task_id: str, ticket: Any, _settings: Any) -> Any:
+def run_anyway(_task: Any, ticket: Any, _settings: Any) -> Any:
     return ticket
 
 
 def apply() -> None:
-    TrackedTask._await_revocations = run_anyway
+    guard.await_revocations = run_anyway
