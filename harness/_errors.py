@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,9 @@ class NeverCame(HarnessError):
 def unknown(kind: str, given: str, known: Iterable[str]) -> UsageError:
     """The error for a name that does not exist, with the nearest one that does."""
     names = sorted(known)
-    near = get_close_matches(given, names, n=1, cutoff=0.4) or get_close_matches(given.upper(), names, n=1, cutoff=0.4)
+    usual = re.sub(r"(?<=-)\d$", r"0\g<0>", given.upper())  # the id of a promise, as one types it
+    near = [usual] if usual in names else get_close_matches(given, names, n=1, cutoff=0.4)
+    near = near or get_close_matches(usual, names, n=1, cutoff=0.4)
     hint = f"did you mean {near[0]!r}? " if near else ""
     listed = ", ".join(names) if len(names) <= 12 else f"{', '.join(names[:12])}, ... ({len(names)} in all)"
     return UsageError(f"unknown {kind} {given!r}: {hint}known: {listed}")

@@ -36,7 +36,8 @@ class Scratch:
         self.path = root / run_id
         prepare_root(root)
         try:
-            self.path.mkdir(mode=0o755)
+            self.path.mkdir()
+            self.path.chmod(0o755)  # whatever the umask: as root, Postgres runs as a user who must enter
             owner = {"pid": os.getpid(), "created": psutil.Process().create_time()}
             (self.path / "owner.json").write_text(json.dumps(owner))
         except OSError as error:
@@ -50,7 +51,9 @@ class Scratch:
 def prepare_root(root: Path) -> None:
     """Make the root if need be. Raises SetupBroken where it cannot be written, is foreign, or is nearly full."""
     try:
-        root.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if not root.exists():
+            root.mkdir(parents=True, exist_ok=True)
+            root.chmod(0o755)
         _refuse_foreign(root)
         with tempfile.TemporaryFile(dir=root):
             free = shutil.disk_usage(root).free
@@ -122,6 +125,22 @@ def _owner_lives(path: Path) -> bool:
         return bool(psutil.Process(owner["pid"]).create_time() == owner["created"])
     except (psutil.NoSuchProcess, ValueError, KeyError, TypeError):
         return False
+
+
+def obstacle(path: Path) -> Path | None:
+    """The first directory on the way to `path`, itself included, that other users cannot enter."""
+    way = [path, *path.parents]
+    return next((part for part in reversed(way) if not part.stat().st_mode & stat.S_IXOTH), None)
+
+
+def refuse_closed(root: Path) -> None:
+    """As root, Postgres runs as a user who must be able to come here. Raises SetupBroken where that one cannot."""
+    closed = obstacle(root.resolve()) if os.getuid() == 0 else None
+    if closed is not None:
+        raise SetupBroken(
+            f"scratch directory {root}: run by root, Postgres works there as the user `nobody`, who cannot enter "
+            f"{closed}; give another with --scratch DIR"
+        )
 
 
 def _refuse_foreign(root: Path) -> None:

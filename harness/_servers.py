@@ -25,7 +25,7 @@ from redis.retry import Retry
 from harness._binaries import PostgresBinaries, RedisBinary
 from harness._errors import NeverCame, SetupBroken
 from harness._processes import Account, OwnedProcess, await_until
-from harness._scratch import LABEL
+from harness._scratch import LABEL, obstacle
 
 HOST = "127.0.0.1"
 START_S = 30.0
@@ -72,9 +72,6 @@ class PostgresServer:
 
     def initialise(self) -> None:
         """Make the data directory."""
-        self._data.mkdir(mode=0o700)
-        if self._account:
-            os.chown(self._data, self._account.uid, self._account.gid)
         argv: list[str | Path] = [
             self._binaries / "initdb",
             "--pgdata",
@@ -85,17 +82,23 @@ class PostgresServer:
             "trust",
         ]
         argv += ["--encoding", "UTF8", "--no-locale", "--no-sync", "--no-instructions"]
-        run = subprocess.run(
-            argv,
-            env=self.process.environment,
-            cwd=self._data,
-            capture_output=True,
-            text=True,
-            check=False,
-            user=self._account.uid if self._account else None,
-            group=self._account.gid if self._account else None,
-            extra_groups=[] if self._account else None,
-        )
+        try:
+            self._data.mkdir(mode=0o700)
+            if self._account:
+                os.chown(self._data, self._account.uid, self._account.gid)
+            run = subprocess.run(
+                argv,
+                env=self.process.environment,
+                cwd=self._data,
+                capture_output=True,
+                text=True,
+                check=False,
+                user=self._account.uid if self._account else None,
+                group=self._account.gid if self._account else None,
+                extra_groups=[] if self._account else None,
+            )
+        except OSError as error:
+            raise SetupBroken(f"initdb could not be started in {self._data}: {error}") from error
         if run.returncode:
             raise SetupBroken(f"initdb failed in {self._data}:\n{(run.stdout + run.stderr).strip()[-2000:]}")
 
@@ -275,13 +278,18 @@ def _unprivileged() -> Account | None:
 
 def _reachable(binaries: Path, scratch: Path) -> Path:
     """The binaries where another user can execute them: in place, or a copy in the scratch directory."""
-    if all(parent.stat().st_mode & 0o001 for parent in [binaries, *binaries.parents]):
+    if obstacle(binaries) is None:
         return binaries
     install = binaries.parent
     package = scratch / install.parent.name  # the binaries find their libraries relative to themselves
     if not package.exists():
-        libraries = Path(f"{install.parent}.libs")
-        if libraries.is_dir():
-            shutil.copytree(libraries, scratch / libraries.name, symlinks=True)
-        shutil.copytree(install, package / install.name, symlinks=True, ignore=shutil.ignore_patterns("include"))
+        copies = {install / name: package / install.name / name for name in (binaries.name, "lib", "lib64", "share")}
+        copies[Path(f"{install.parent}.libs")] = Path(f"{package}.libs")
+        for source, copy in copies.items():
+            if source.is_dir():
+                shutil.copytree(source, copy, symlinks=True)
+        for path in [package, *package.rglob("*"), *Path(f"{package}.libs").rglob("*")]:
+            if not path.is_symlink():
+                mode = path.stat().st_mode
+                path.chmod(mode | (mode & 0o500) >> 6)
     return package / install.name / binaries.name

@@ -23,7 +23,7 @@ from harness._embedded import EmbeddedRuntime
 from harness._errors import HarnessError, SetupBroken, UsageError, unknown
 from harness._report import ScenarioOutcome
 from harness._run import Run, begin_run, package_versions, replay_command
-from harness._scratch import Scratch, default_root, prepare_root, remove_run, sweep_leftovers
+from harness._scratch import Scratch, default_root, prepare_root, refuse_closed, remove_run, sweep_leftovers
 from harness._subject import Subject, load_subject
 from harness._verdict import Verdict
 
@@ -137,6 +137,7 @@ class Conformance:
         else:
             root: Path = (config.getoption("--scratch") or default_root()).resolve()
             prepare_root(root)
+            refuse_closed(root)
             self.leftovers = sweep_leftovers(root)
             self.run = begin_run(
                 config.rootpath / ".conformance",

