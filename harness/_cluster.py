@@ -23,6 +23,7 @@ import psycopg
 from harness._client import Client, ClientFailed, Links, packed
 from harness._errors import NeverCame, SetupBroken
 from harness._faults import Evidence, Fault
+from harness._forkserver import Forkserver
 from harness._history import Entry, History, Kind
 from harness._journal import Journal
 from harness._processes import OwnedProcess, await_until
@@ -40,6 +41,7 @@ WORKING = "working"
 """The mark at which a task stays that a scenario holds without another name for it."""
 
 _HERE = Path(__file__).parent
+_PATCHING_POOLS = ("eventlet", "gevent")
 _SESSIONS = """
     SELECT count(*) FILTER (WHERE state LIKE 'idle in transaction%%'), count(*) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name NOT LIKE %s
@@ -135,6 +137,7 @@ class Assignment:
     tag: str
     timing: Timing
     defect: Path | None = None
+    forkserver: Forkserver | None = None
 
 
 class Cluster:
@@ -185,7 +188,7 @@ class Cluster:
         argv += ["-n", node, "--pool", pool, "-c", str(concurrency), "-Q", ",".join(queues or [name]), "-l", "INFO"]
         argv += ["--without-mingle", "--without-gossip"]
         extra = {"CELERY_CONFORMANCE_NODE": node, **(environment or {})}
-        process = self._start(f"worker-{name}", argv, links, extra, timing)
+        process = self._start(f"worker-{name}", argv, links, extra, timing, forked=pool not in _PATCHING_POOLS)
         worker = Worker(node, process, links)
         self.history.append(Kind.OPERATION, "invoke", "start worker", process=node, value={"pool": pool})
         if wait:
@@ -575,11 +578,14 @@ class Cluster:
         timing: Timing | None,
         *,
         pipe: bool = False,
+        forked: bool = True,
     ) -> OwnedProcess:
         count = sum(process.name.split("#")[0] == name for process in self.processes)
         label = f"{name}#{count + 1}" if count else name
         environment = self._environment(self._place(links, timing or self.timing), extra)
-        process = OwnedProcess(label, argv, environment, Path.cwd(), self.directory / f"{label}.log", pipe=pipe)
+        log = self.directory / f"{label}.log"
+        forkserver = self._assignment.forkserver if forked else None
+        process = OwnedProcess(label, argv, environment, Path.cwd(), log, pipe=pipe, forkserver=forkserver)
         self.processes.append(process)
         process.start()
         return process
@@ -592,16 +598,13 @@ def subject_environment(
     subject: Subject, place: Place, scratch: Path, directory: Path, defect: Path | None, extra: Mapping[str, str]
 ) -> dict[str, str]:
     """The environment of a process of the subject: the caller's, less what could leak in, plus what it needs."""
-    inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("CELERY_", "PYTEST_", "COV_"))
-    }
     paths = [str(_HERE / "workload"), str(Path.cwd())]
     loaded = {}
     if defect is not None:
         paths.insert(0, str(_HERE / "defect_loader"))
         loaded["CELERY_CONFORMANCE_DEFECT"] = str(defect)
     return {
-        **inherited,
+        **inherited_environment(),
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONUNBUFFERED": "1",
         "CELERY_CONFORMANCE_DIRECTORY": str(directory),
@@ -610,3 +613,8 @@ def subject_environment(
         **subject.environment(place),
         **extra,
     }
+
+
+def inherited_environment() -> dict[str, str]:
+    """The caller's environment, less what would steer Celery or pytest in another process."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("CELERY_", "PYTEST_", "COV_"))}

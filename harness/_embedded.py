@@ -6,14 +6,16 @@ import itertools
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from harness._binaries import PostgresBinaries, RedisBinary, find_postgres, find_redis
-from harness._cluster import Assignment, Cluster, subject_environment
+from harness._cluster import Assignment, Cluster, inherited_environment, subject_environment
 from harness._errors import SetupBroken
-from harness._scratch import Scratch
+from harness._forkserver import Forkserver
+from harness._scratch import LABEL, Scratch
 from harness._servers import HOST, REDIS_DATABASES, Servers, start_servers
 from harness._subject import Place, Subject
 from harness._timing import STARTUP_S, Timing
@@ -38,6 +40,7 @@ class EmbeddedRuntime:
         self._run_directory = run_directory
         self._postgres: PostgresBinaries = find_postgres(postgres_bin)
         self._redis: RedisBinary = find_redis(redis_server)
+        self._forkserver = self._open_forkserver()
         self._shared: Servers | None = None
         self._prepared: set[tuple[str, str]] = set()
         self._numbers = itertools.count(1)
@@ -54,6 +57,8 @@ class EmbeddedRuntime:
         """A scenario's world. Raises SetupBroken when it cannot be made."""
         number = next(self._numbers)
         tag = f"s{number}"
+        if self._forkserver is not None:
+            self._forkserver.launch()
         servers = self._start_pair(tag) if own_servers else self._shared_servers()
         directory.mkdir(parents=True, exist_ok=True)
         timing = Timing()
@@ -74,6 +79,7 @@ class EmbeddedRuntime:
                     f"{_plain(name)}-{tag}",
                     timing,
                     defect,
+                    self._forkserver,
                 )
             )
             try:
@@ -90,6 +96,8 @@ class EmbeddedRuntime:
 
     def stop(self, *, keep: bool = False) -> None:
         """End everything. With `keep`, the servers' data moves into the run's directory."""
+        if self._forkserver is not None:
+            self._forkserver.close()
         if keep:
             if self._shared is not None:
                 self._shared.postgres.stop()
@@ -98,6 +106,13 @@ class EmbeddedRuntime:
         elif self._shared is not None:
             self._shared.destroy()
         self._scratch.remove()
+
+    def _open_forkserver(self) -> Forkserver | None:
+        if sys.platform != "linux":
+            return None
+        environment = {name: value for name, value in inherited_environment().items() if name != "PYTHONPATH"}
+        environment[LABEL] = str(self._scratch.path)
+        return Forkserver(self._subject.preload, environment, self._run_directory / "forkserver.log")
 
     def _shared_servers(self) -> Servers:
         if self._shared is None:

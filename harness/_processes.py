@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import psutil
 
 from harness._errors import NeverCame
+from harness._forkserver import ForkedProcess, Forkserver
 
 if TYPE_CHECKING:
     from typing import IO
@@ -55,7 +56,7 @@ class Account:
 
 @dataclass
 class OwnedProcess:
-    """A child process with a session, a log file and a name of its own."""
+    """A process with a session, a log file and a name of its own; forked where a fork server is given."""
 
     name: str
     argv: Sequence[str]
@@ -64,11 +65,17 @@ class OwnedProcess:
     log: Path
     account: Account | None = None
     pipe: bool = False
-    _popen: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    forkserver: Forkserver | None = None
+    _popen: subprocess.Popen[bytes] | ForkedProcess | None = field(default=None, init=False)
 
     def start(self) -> None:
         """Start it, or start it again after its end; the log goes on in the same file."""
         with self.log.open("ab") as log:
+            if self.forkserver is not None:
+                self._popen = self.forkserver.start(
+                    self.argv[1:], self.environment, self.directory, log, pipe=self.pipe
+                )
+                return
             self._popen = subprocess.Popen(
                 list(self.argv),
                 env=dict(self.environment),

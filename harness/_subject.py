@@ -80,6 +80,10 @@ class Subject(Protocol):
         """Bounds that it is configured with: stored_arguments_bytes, stored_result_bytes, write_timeout_s."""
 
     @property
+    def preload(self) -> Sequence[str]:
+        """Third-party modules that its processes import anyway: imported once, and forked from. Never its own."""
+
+    @property
     def tables(self) -> Mapping[str, str]:
         """Its tables in Postgres by what they hold: `registry` for records, `registration` for workers."""
 
@@ -107,8 +111,8 @@ class TomlSubject:
     registry: Mapping[str, Any] | None = None
     audit: Mapping[str, Any] | None = None
     result_backend: bool = False
-
     registration: str | None = None
+    preload: Sequence[str] = ()
 
     @property
     def tables(self) -> Mapping[str, str]:
@@ -169,6 +173,7 @@ def _from_toml(path: Path) -> TomlSubject:
         audit=table.get("audit"),
         result_backend=table.get("result_backend", False),
         registration=table.get("registration"),
+        preload=table.get("preload", ()),
     )
 
 
@@ -176,7 +181,18 @@ _COLUMNS = {
     "registry": frozenset(field.name for field in fields(Record)),
     "audit": frozenset({"task_id", "from_status", "to_status", "refused", "at", "who", "why"}),
 }
-_EXPECTED = ("name", "app", "capabilities", "lacks", "limits", "tables", "environment", "command", "open_view")
+_EXPECTED = (
+    "name",
+    "app",
+    "capabilities",
+    "lacks",
+    "limits",
+    "preload",
+    "tables",
+    "environment",
+    "command",
+    "open_view",
+)
 _KEYS: dict[str, type] = {
     "name": str,
     "app": str,
@@ -189,6 +205,7 @@ _KEYS: dict[str, type] = {
     "audit": dict,
     "result_backend": bool,
     "registration": str,
+    "preload": list,
 }
 
 

@@ -21,9 +21,11 @@ WITHIN_S = 60.0
 
 
 def is_worker(process: psutil.Process) -> bool:
-    """Whether it is a Celery worker that has come as far as answering to its command line."""
+    """Whether it is a worker or its client: what the fork server forked, or what has a worker's command line."""
     try:
-        return "worker" in process.cmdline()
+        parent = process.parent()
+        forked = parent is not None and any("forkserver" in word for word in parent.cmdline())
+        return forked or "worker" in process.cmdline()
     except psutil.Error:
         return False
 

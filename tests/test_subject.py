@@ -26,6 +26,7 @@ class Whole:
     capabilities = frozenset({"record"})
     lacks = {}
     limits = {}
+    preload = ()
     tables = frozenset()
 
     def environment(self, place):
@@ -188,7 +189,7 @@ def test_a_class_satisfies_the_protocol_by_shape(module: str) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("subject_classes:Half", "it lacks capabilities, lacks, limits, tables, environment, command, open_view"),
+        ("subject_classes:Half", "it lacks capabilities, lacks, limits, preload, tables, environment, command, open_view"),
         ("subject_classes:Raises", "cannot be loaded: RuntimeError: no such luck"),
         ("subject_classes:Absent", "cannot be loaded: AttributeError"),
         ("no_such_module:Whole", "cannot be loaded: ModuleNotFoundError"),
