@@ -189,7 +189,7 @@ def test_a_class_satisfies_the_protocol_by_shape(module: str) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("subject_classes:Half", "it lacks capabilities, lacks, limits, preload, tables, environment, command, open_view"),
+        ("subject_classes:Half", "it lacks capabilities, lacks, limits, preload, tables, environment, command, open_v"),
         ("subject_classes:Raises", "cannot be loaded: RuntimeError: no such luck"),
         ("subject_classes:Absent", "cannot be loaded: AttributeError"),
         ("no_such_module:Whole", "cannot be loaded: ModuleNotFoundError"),
