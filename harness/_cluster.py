@@ -43,13 +43,11 @@ WORKING = "working"
 _HERE = Path(__file__).parent
 _PATCHING_POOLS = ("eventlet", "gevent")
 _SESSIONS = """
-    SELECT count(*) FILTER (WHERE state LIKE 'idle in transaction%%'), count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND application_name NOT LIKE %s
-"""
-_TRANSACTIONS = """
-    SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+    SELECT a.pid, a.xact_start, a.state LIKE 'idle in transaction%%', count(l.mode)
+    FROM pg_stat_activity a
+    LEFT JOIN pg_locks l ON l.pid = a.pid AND l.mode IN ('RowExclusiveLock', 'RowShareLock')
     WHERE a.datname = current_database() AND a.application_name NOT LIKE %s
-        AND l.mode IN ('RowExclusiveLock', 'RowShareLock')
+    GROUP BY a.pid, a.xact_start, a.state
 """
 
 
@@ -441,16 +439,27 @@ class Cluster:
             return cursor.fetchall() if cursor.description else []
 
     def note_sessions(self) -> None:
-        """Note what others than the harness hold in the scenario's database, once no transaction is under way."""
+        """Note what others than the harness hold in the scenario's database.
 
-        def settled() -> bool | None:
-            return not self.query(_TRANSACTIONS, f"{OWN_NAME}%")[0][0] or None
+        Work goes on meanwhile, so a transaction that is under way counts as held only if the bound of a recovery
+        does not see its end.
+        """
 
-        with suppress(NeverCame):  # what does not settle is for the check to judge
-            self.await_seen("the end of the last transaction", settled, within_s=self.timing.recovery_bound_s)
-        ((idle, connections),) = self.query(_SESSIONS, f"{OWN_NAME}%")
-        ((locks,),) = self.query(_TRANSACTIONS, f"{OWN_NAME}%")
-        self.note("sessions", idle_in_transaction=idle, connections=connections, locks=locks)
+        def look() -> dict[tuple[Any, ...], tuple[bool, int]]:
+            rows = self.query(_SESSIONS, f"{OWN_NAME}%")
+            return {(pid, began): (idle, locks) for pid, began, idle, locks in rows}
+
+        under_way = {session for session, (idle, locks) in look().items() if idle or locks}
+        with suppress(NeverCame):  # what does not end is for the check to judge
+            self.await_seen(
+                "the end of the transactions under way",
+                lambda: not under_way & look().keys(),
+                within_s=self.timing.recovery_bound_s,
+            )
+        now = look()
+        held = [now[session] for session in under_way & now.keys()]
+        idle, locks = sum(idle for idle, _ in held), sum(locks for _, locks in held)
+        self.note("sessions", idle_in_transaction=idle, connections=len(now), locks=locks)
 
     def plant(self, task: Task, **values: Any) -> bool:
         """Write a record past the subject; whether the database took it."""

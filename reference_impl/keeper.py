@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import psycopg
@@ -95,17 +96,31 @@ def _running_pids(charge: Charge) -> list[int]:
         worker = psutil.Process(charge.pid)
         if worker.status() in stopped:
             return []
-        family = [worker, *worker.children()]
+        family = [charge.pid, *_children(worker)]
     except psutil.NoSuchProcess:
         return []
     running = []
-    for process in family:
+    for pid in family:
         try:
-            if process.pid != os.getpid() and process.status() not in stopped:
-                running.append(process.pid)
+            if pid != os.getpid() and psutil.Process(pid).status() not in stopped:
+                running.append(pid)
         except psutil.NoSuchProcess:
             continue
     return running
+
+
+def _children(worker: psutil.Process) -> list[int]:
+    """Its direct children; where the kernel lists them, without a look at every other process of the machine."""
+    threads = Path(f"/proc/{worker.pid}/task")
+    if not (threads / str(worker.pid) / "children").exists():
+        return [child.pid for child in worker.children()]
+    found = []
+    for listed in threads.glob("*/children"):
+        try:
+            found += [int(pid) for pid in listed.read_text().split()]
+        except OSError:  # this thread, or the whole worker, ended meanwhile
+            continue
+    return found
 
 
 def _wait_for_end(charge: Charge, timeout_s: float) -> None:
