@@ -1,8 +1,20 @@
 """STALE-06: silence alone is not death, and a lease that has run out alone is not either."""
 
+from dataclasses import replace
+
 import pytest
 
-from harness import Cluster, Mode, dead_tasks_closed, kill, live_tasks_untouched, sever, sweep_says, unchanged_between
+from harness import (
+    Cluster,
+    Mode,
+    dead_tasks_closed,
+    freeze,
+    kill,
+    live_tasks_untouched,
+    sever,
+    sweep_says,
+    unchanged_between,
+)
 
 
 @pytest.mark.promise("STALE-06")
@@ -73,4 +85,29 @@ def test_a_broker_that_carries_nothing(cluster: Cluster) -> None:
         unchanged_between(task.id, "blind", "sees again", "touched-while-unknown"),
         sweep_says({task.id: ("unknown", "broker")}),
         dead_tasks_closed(cluster.timing.recovery_bound_s),
+    )
+
+
+@pytest.mark.promise("STALE-06")
+@pytest.mark.parametrize("blindness", ["cut off", "paused"])
+def test_a_sweeper_that_was_blind_itself(cluster: Cluster, blindness: str) -> None:
+    """After a sweeper's own outage or pause every lease looks run out: none counts so for the length of a lease."""
+    patient = replace(cluster.timing, lease_s=3.0)
+    sweeper = cluster.worker("b", behind_proxy=True, timing=patient)
+    victim = cluster.worker("a", timing=patient)
+    task = cluster.hold("a")
+
+    blind = sever(sweeper.postgres, Mode.REFUSE) if blindness == "cut off" else freeze(sweeper.process)
+    fault = cluster.inject(blind)
+    cluster.inject(kill(victim.process))
+    cluster.watch([task], patient.lease_s + patient.heartbeat_s)
+    cluster.note("sees again")
+    cluster.heal(fault)
+    cluster.watch([task], 0.9 * patient.lease_s)
+    cluster.note("nearly a lease later")
+    cluster.await_record(task, {"REVOKED", "FAILURE"})
+
+    cluster.judge(
+        unchanged_between(task.id, "sees again", "nearly a lease later", "closed-at-first-sight"),
+        dead_tasks_closed(patient.recovery_bound_s),
     )

@@ -1,0 +1,7 @@
+"""A sweeper that was blind itself takes every lease that looks run out for one that is."""
+
+from reference_impl import sweep
+
+
+def apply() -> None:
+    sweep._pulse = lambda _connection, _settings: True
