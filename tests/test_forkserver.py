@@ -21,13 +21,14 @@ from harness._processes import await_until
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere every process is started anew")
 
 TELL = """
-import json, os, sys
+import json, os, sys, time
 print(json.dumps({
     "arguments": sys.argv[1:],
     "name": __name__,
     "path": sys.path,
     "environment": dict(os.environ),
     "directory": os.getcwd(),
+    "hours from UTC": time.localtime(0).tm_gmtoff / 3600,
     "leads its session": os.getsid(0) == os.getpid(),
     "input": sys.stdin.read(),
     "customised": sys.modules["sitecustomize"].told if "sitecustomize" in sys.modules else None,
@@ -81,7 +82,7 @@ def test_a_script_finds_what_a_new_interpreter_would_give_it(server: Forkserver,
         directory.mkdir()
     script.write_text(TELL)
     (extra / "sitecustomize.py").write_text("told = 'by its PYTHONPATH'")
-    environment = {"PYTHONPATH": str(extra), "PATH": os.environ["PATH"], "OWN": "1"}
+    environment = {"PYTHONPATH": str(extra), "PATH": os.environ["PATH"], "TZ": "Asia/Tokyo"}
     anew = subprocess.run(
         [sys.executable, str(script), "a", "b c"],
         env=environment,
@@ -102,6 +103,7 @@ def test_a_script_finds_what_a_new_interpreter_would_give_it(server: Forkserver,
     assert expected.pop("environment").items() >= environment.items()
     assert told == expected
     assert told["customised"] == "by its PYTHONPATH"
+    assert told["hours from UTC"] == 9
 
 
 def test_a_module_is_run_as_the_main_program(server: Forkserver, log: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import selectors
 import site
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def become(program: dict[str, Any], descriptors: list[int], base_path: list[str]
     os.chdir(program["directory"])
     os.environ.clear()
     os.environ.update(program["environment"])
+    time.tzset()
     first, *arguments = program["arguments"]
     python_path = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     own_path = program["directory"] if first == "-m" else str(Path(first).parent)
