@@ -15,8 +15,9 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
@@ -176,12 +177,21 @@ def guarded(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
             try:
                 handler(*args, **kwargs)
             except Exception as error:  # noqa: BLE001 - tracking trouble must never become the task's
-                task_id = kwargs.get("task_id") or getattr(kwargs.get("request"), "id", None)
-                logger.error("tracking: %s of task %s failed: %s: %s", what, task_id, type(error).__name__, error)
+                logger.error(
+                    "tracking: %s of task %s failed: %s: %s", what, _task_of(kwargs), type(error).__name__, error
+                )
 
         return guard
 
     return decorate
+
+
+def _task_of(signal: Mapping[str, Any]) -> object:
+    """The id of the task that a signal is about, wherever this kind of signal carries it."""
+    headers = signal.get("headers")
+    request = signal.get("request") or getattr(signal.get("sender"), "request", None)
+    published = headers.get("id") if isinstance(headers, Mapping) else None
+    return signal.get("task_id") or published or getattr(request, "id", None)
 
 
 def _unreachable(error: SQLAlchemyError) -> bool:

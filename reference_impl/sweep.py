@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -121,11 +122,11 @@ def sweep(
     force: bool = False,
     dry_run: bool = False,
     prove_broker: bool = False,
-    told: Collection[str] = (),
+    told: Collection[Finding] = (),
 ) -> SweepReport:
     """Make one pass. With `prove_broker` the roll is called even if nobody is suspect.
 
-    `told` are tasks whose failure to be closed was logged before.
+    `told` are the findings of the pass before, which the log does not repeat.
 
     One task that cannot be closed does not keep the others. Raises SQLAlchemy's errors when the database fails as
     a whole; then nothing half-done remains.
@@ -288,9 +289,12 @@ def _tell_result_backend(app: Celery, report: SweepReport) -> None:
             )
 
 
-def _log(report: SweepReport, told: Collection[str]) -> None:
+def _log(report: SweepReport, told: Collection[Finding]) -> None:
+    known = {(finding.task_id, finding.action) for finding in told}
     for finding in report.findings:
-        if finding.action == FAILED and finding.task_id not in told:
+        if (finding.task_id, finding.action) in known:
+            continue
+        if finding.action == FAILED:
             logger.error(
                 "tracking: task %s[%s] was not closed by %s: %s",
                 finding.task_name,
@@ -298,10 +302,17 @@ def _log(report: SweepReport, told: Collection[str]) -> None:
                 report.by,
                 finding.why,
             )
-        elif finding.action not in {"none", FAILED}:
+        elif finding.action != "none":
             logger.warning(
                 "tracking: task %s[%s] %s: %s", finding.task_name, finding.task_id, finding.action, finding.why
             )
+    left_alone, before = (
+        Counter((finding.worker, finding.why) for finding in findings if finding.liveness is Liveness.UNKNOWN)
+        for findings in (report.findings, told)
+    )
+    for (worker, why), count in left_alone.items():
+        if (worker, why) not in before:
+            logger.warning("tracking: %s is unknown, its open tasks (%d) are left alone: %s", worker, count, why)
     counts = {value: sum(f.liveness is value for f in report.findings) for value in Liveness}
     logger.log(
         logging.INFO if report.closed else logging.DEBUG,

@@ -14,7 +14,7 @@ from reference_impl import incarnation
 from reference_impl.incarnation import Identity, start_keeper
 from reference_impl.registry import open_engine
 from reference_impl.settings import Settings
-from reference_impl.sweep import FAILED, sweep
+from reference_impl.sweep import Finding, sweep
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class Sweeper:
         self._identity = identity
         self._stopping = threading.Event()
         self._keeper: subprocess.Popen[bytes] | None = None
-        self._told: set[str] = set()
+        self._told: tuple[Finding, ...] = ()
         self._last_failure: str | None = None
 
     def register(self) -> None:
@@ -60,6 +60,8 @@ class Sweeper:
 
     def _sweep_once(self, engine: Engine) -> None:
         try:
+            # Who sweeps lives: a keeper that is slow to start must not have the worker take itself for dead.
+            incarnation.register(engine, self._identity, self._settings.lease_s)
             report = sweep(engine, self._app, self._settings, by=f"sweep {self._identity.node}", told=self._told)
         except Exception as error:  # noqa: BLE001 - a failed pass must not end the worker or the next pass
             original = getattr(error, "orig", None) or error
@@ -69,7 +71,7 @@ class Sweeper:
             self._last_failure = cause
         else:
             self._last_failure = None
-            self._told = {finding.task_id for finding in report.findings if finding.action == FAILED}
+            self._told = report.findings
 
     def _tend_keeper(self) -> None:
         if self._keeper is not None and self._keeper.poll() is not None and not self._stopping.is_set():

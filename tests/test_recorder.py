@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -19,7 +20,7 @@ from harness._processes import await_until
 from harness._proxy import Mode, Proxy
 from reference_impl.lifecycle import Event, Owner, Published, Started, Succeeded, Transition
 from reference_impl.models import AuditEntry, TaskRecord
-from reference_impl.recorder import Recorder, Ticket
+from reference_impl.recorder import Recorder, Ticket, guarded
 from reference_impl.registry import Report
 from reference_impl.settings import load_settings
 
@@ -279,6 +280,29 @@ def test_flushing_nothing_returns_at_once(recorder: MakeRecorder) -> None:
 
 
 # -- forks ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "signal",
+    [
+        {"task_id": "t"},
+        {"request": SimpleNamespace(id="t")},
+        {"headers": {"id": "t"}, "sender": "shop.pay"},
+        {"sender": SimpleNamespace(request=SimpleNamespace(id="t"))},
+    ],
+)
+def test_a_handler_that_raises_names_its_task(signal: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """Wherever a signal carries the task's id, one ERROR line has it, and nothing is raised."""
+
+    @guarded("success")
+    def handler(**_: object) -> None:
+        raise ValueError("no such luck")
+
+    handler(**signal)
+
+    (line,) = [entry.getMessage() for entry in caplog.records]
+    assert line == "tracking: success of task t failed: ValueError: no such luck"
+
 
 FORKED = """
 import json, os, sys, warnings

@@ -408,13 +408,27 @@ def test_a_task_that_cannot_be_closed_does_not_keep_the_others(
     caplog.set_level(logging.ERROR, logger="reference_impl.sweep")
 
     first = sweep(engine, app, make_settings(), by="sweep")
-    second = sweep(engine, app, make_settings(), by="sweep", told={"b"})
+    second = sweep(engine, app, make_settings(), by="sweep", told=first.findings)
 
     revoked, failed = (Liveness.DEAD, "revoked"), (Liveness.DEAD, "failed")
     assert told(first) == {"a": revoked, "b": failed, "c": revoked}
     assert told(second) == {"b": failed}
     (line,) = [entry.getMessage() for entry in caplog.records]
     assert line.startswith("tracking: task mail.send[b] was not closed by sweep: CheckViolation: ")
+
+
+def test_a_worker_that_cannot_be_judged_is_told_once(
+    app: Celery, engine: Engine, make_settings: MakeSettings, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One WARNING line names the worker, how many tasks are left alone, and why; the next pass does not repeat it."""
+    for task in ("a", "b"):
+        start(task)
+
+    first = sweep(engine, app, make_settings(), by="sweep")
+    sweep(engine, app, make_settings(), by="sweep", told=first.findings)
+
+    (line,) = [entry.getMessage() for entry in caplog.records if "unknown" in entry.getMessage()]
+    assert "is unknown, its open tasks (2) are left alone: its lease has run out, but the sweeps have not" in line
 
 
 def test_a_second_sweeper_leaves(app: Celery, engine: Engine, make_settings: MakeSettings, start: Start) -> None:
