@@ -11,10 +11,11 @@ from harness._verdict import Check, Finding, Inquiry
 
 OPEN = {"PENDING", "STARTED", "RETRY"}
 CLOSED = {"SUCCESS", "FAILURE", "REVOKED"}
+GIVEN_UP = {"FAILURE", "REVOKED"}
 
 
 def live_tasks_untouched() -> Check:
-    """No task is called ended, revoked or lost while an execution of it lives, nor after it returned.
+    """No task is called ended, revoked, lost or waiting again while an execution of it lives, nor after it returned.
 
     Violation: `false-dead`.
     """
@@ -22,12 +23,14 @@ def live_tasks_untouched() -> Check:
     def examine(history: History) -> Finding:
         inquiry = Inquiry("live-tasks-untouched")
         for execution in executions(history):
+            claimed = False
             for seen in history.observations("record", execution.task):
                 status = seen.value.get("status")
                 live = execution.lives_at(seen.at)
                 over = execution.returned and execution.end is not None and seen.at >= execution.end.at
                 inquiry.seen(int(live or over))
-                taken = live and status in {"REVOKED", "FAILURE", "RETRY"}
+                claimed |= live and status == "STARTED"
+                taken = live and (status in {"REVOKED", "FAILURE", "RETRY"} or (claimed and status == "PENDING"))
                 if taken or (over and status in {"REVOKED", "FAILURE"}):
                     how = "executes" if live else "has returned"
                     said = seen.value.get("error_message") or seen.value.get("reason") or "no reason given"
@@ -44,10 +47,10 @@ def live_tasks_untouched() -> Check:
 
 
 def dead_tasks_closed(bound_s: float) -> Check:
-    """A task whose execution was killed is closed, or given to redelivery, within the bound; or runs elsewhere.
+    """A task whose execution was killed is closed within the bound, and stays so; or it runs elsewhere by then.
 
     The bound counts from the death, or from when a sweeper lives and the last fault that blinds it is healed.
-    Violations: `false-alive` (still open at the end), `late`.
+    Violations: `false-alive` (still open at the end, or open again), `late`.
     """
 
     def examine(history: History) -> Finding:
@@ -62,26 +65,26 @@ def dead_tasks_closed(bound_s: float) -> Check:
                 inquiry.lacking("a living sweeper")
                 continue
             since = max([since, *(entry.at for entry in history.faults("heal") if entry.at < _last(history))])
-            elsewhere = [
-                other for other in runs if other.task == execution.task and other.start.at > execution.killed_at
-            ]
-            moved = [
-                seen
-                for seen in history.observations("record", execution.task)
-                if seen.at >= execution.killed_at and _let_go(seen)
-            ]
-            if elsewhere or (moved and moved[0].at <= since + bound_s):
+            if any(
+                other.task == execution.task and execution.killed_at < other.start.at <= since + bound_s
+                for other in runs
+            ):
                 inquiry.seen()
-            elif moved:
+                continue
+            records = history.observations("record", execution.task)
+            moved = [
+                seen for seen in records if seen.at >= execution.killed_at and seen.value.get("status") in GIVEN_UP
+            ]
+            last = records[-1:]
+            status = last[0].value.get("status") if last else "nothing"
+            if not moved or status not in GIVEN_UP:
+                died = f"{execution.task} died with its process on {execution.node}"
+                inquiry.broken("false-alive", f"{died}, and its record says {status}", execution.start, *last)
+            elif moved[0].at > since + bound_s:
                 late = f"{execution.task} was closed {moved[0].at - since:.2f} s after it could be, bound {bound_s:g} s"
                 inquiry.broken("late", late, execution.start, moved[0])
             else:
-                last = history.observations("record", execution.task)[-1:]
-                status = last[0].value.get("status") if last else "nothing"
-                message = (
-                    f"{execution.task} died with its process on {execution.node}, and its record still says {status}"
-                )
-                inquiry.broken("false-alive", message, execution.start, *last)
+                inquiry.seen()
         return inquiry.finding(f"every dead task was closed within {bound_s:g} s")
 
     return Check("dead-tasks-closed", examine)
@@ -196,6 +199,33 @@ def heartbeat_moves(task: str, interval_s: float, lease_s: float) -> Check:
     return Check("heartbeat-moves", examine)
 
 
+def heartbeat_stands(task: str, begin: str, end: str) -> Check:
+    """Between two notes, while what executes the task is stopped, no heartbeat is claimed for it.
+
+    Violation: `false-heartbeat`.
+    """
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("heartbeat-stands")
+        begins, ends = history.observations(begin), history.observations(end)
+        if not begins or not ends:
+            inquiry.lacking(f"the notes {begin!r} and {end!r}")
+            return inquiry.finding("")
+        seen = [entry for entry in history.observations("record", task) if entry.at < ends[0].at]
+        before = [entry for entry in seen if entry.at <= begins[0].at][-1:]
+        if not before or before[0].value.get("last_heartbeat") is None:
+            inquiry.lacking(f"a heartbeat of {task} before it was stopped")
+            return inquiry.finding("")
+        for entry in seen:
+            if entry.at > begins[0].at and entry.value.get("last_heartbeat") != before[0].value["last_heartbeat"]:
+                inquiry.broken("false-heartbeat", f"{task} is stopped, and its heartbeat moves", before[0], entry)
+                break
+        inquiry.seen()
+        return inquiry.finding("no heartbeat was claimed for a stopped task")
+
+    return Check("heartbeat-stands", examine)
+
+
 def gil_was_held(task: str, at_least_s: float) -> Check:
     """The task's own thread stood still for so long: proof that the interpreter was starved. Never a violation."""
 
@@ -246,7 +276,7 @@ def cleanup_guarded(task: str, names: str) -> Check:
 
 
 def unchanged_between(task: str, begin: str, end: str, kind: str) -> Check:
-    """Between two notes of the scenario the record kept its status. The violation's kind is given."""
+    """Between two notes of the scenario the record kept all but its heartbeat. The violation's kind is given."""
 
     def examine(history: History) -> Finding:
         inquiry = Inquiry("unchanged-between")
@@ -257,9 +287,10 @@ def unchanged_between(task: str, begin: str, end: str, kind: str) -> Check:
         seen = [entry for entry in history.observations("record", task) if entry.at < ends[0].at]
         before = [entry for entry in seen if entry.at <= begins[0].at][-1:]
         for entry in seen:
-            if entry.at > begins[0].at and before and entry.value.get("status") != before[0].value.get("status"):
-                message = f"{task} went from {before[0].value.get('status')} to {entry.value.get('status')}"
-                inquiry.broken(kind, message, before[0], entry)
+            if entry.at > begins[0].at and before:
+                changed = _differences(before[0], entry)
+                if changed:
+                    inquiry.broken(kind, f"{task} changed: {changed}", before[0], entry)
         if before:
             inquiry.seen()
         return inquiry.finding("the record did not change")
@@ -267,8 +298,10 @@ def unchanged_between(task: str, begin: str, end: str, kind: str) -> Check:
     return Check("unchanged-between", examine)
 
 
-def _let_go(seen: Entry) -> bool:
-    return seen.value.get("status") in CLOSED or seen.value.get("status") == "RETRY"
+def _differences(before: Entry, after: Entry) -> str:
+    names = sorted((before.value.keys() | after.value.keys()) - {"last_heartbeat"})
+    changes = [(name, before.value.get(name), after.value.get(name)) for name in names]
+    return ", ".join(f"{name} from {old} to {new}" for name, old, new in changes if old != new)
 
 
 def _last(history: History) -> float:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from harness._executions import executions
-from harness._history import History, Kind
+from harness._history import Entry, History, Kind
 from harness._verdict import Check, Finding, Inquiry
 
 TERMINAL = {"SUCCESS", "FAILURE", "REVOKED"}
@@ -61,10 +62,14 @@ def outcome_unharmed(expected: Mapping[str, tuple[str, str | None]]) -> Check:
     return Check("outcome-unharmed", examine)
 
 
-def ends_kept(expected: Mapping[str, Mapping[str, Any]], *, result_limit_bytes: int) -> Check:
+def ends_kept(
+    expected: Mapping[str, Mapping[str, Any]], *, result_limit_bytes: int, truncated: Mapping[str, int] | None = None
+) -> Check:
     """The record keeps its end. `expected` maps ids to fields: of a tuple the parts occur, anything else is equal.
 
-    Violations: `wrong-end`, `end-without-time`, `end-without-cause`, `unbounded-result`.
+    `truncated` maps ids to the size in bytes of a result over the limit, of which the record keeps a part, a mark
+    and the size. Violations: `wrong-end`, `end-without-time`, `end-without-cause`, `unbounded-result`,
+    `unmarked-result`.
     """
 
     def examine(history: History) -> Finding:
@@ -96,9 +101,23 @@ def ends_kept(expected: Mapping[str, Mapping[str, Any]], *, result_limit_bytes: 
                 inquiry.broken(
                     "unbounded-result", f"{task}: {stored} bytes of result, the limit is {result_limit_bytes}", seen[0]
                 )
+            size = (truncated or {}).get(task)
+            if size is not None and not _marked(record.get("result"), size):
+                shown = json.dumps(record.get("result"))[:200]
+                message = f"{task}: its result of {size} bytes is stored as {shown}, with no mark, size or part of it"
+                inquiry.broken("unmarked-result", message, seen[0])
         return inquiry.finding("each record keeps its end")
 
     return Check("ends-kept", examine)
+
+
+def _marked(result: Any, size: int) -> bool:
+    """Whether a stored result says that it is a part, and of how much: a little is added by its form."""
+    if not isinstance(result, Mapping) or not result.get("truncated"):
+        return False
+    numbers = [value for value in result.values() if isinstance(value, int) and not isinstance(value, bool)]
+    parts = [value for value in result.values() if isinstance(value, str) and value]
+    return bool(parts) and any(size <= number <= size * 1.2 + 100 for number in numbers)
 
 
 def closed_once(tasks: Sequence[str]) -> Check:
@@ -149,10 +168,8 @@ LEGAL = {
     ("RETRY", "PENDING"),
     ("RETRY", "FAILURE"),
     ("RETRY", "REVOKED"),
-    ("SUCCESS", "STARTED"),
-    ("FAILURE", "STARTED"),
 }
-"""What may follow what. A start after SUCCESS or FAILURE is a redelivery; nothing follows REVOKED."""
+"""What may follow what. Nothing follows an end: what is delivered again after it may run, and the end stands."""
 
 
 def transitions_legal(tasks: Sequence[str]) -> Check:
@@ -188,10 +205,71 @@ def transitions_legal(tasks: Sequence[str]) -> Check:
     return Check("transitions-legal", examine)
 
 
-def signals_accounted(task: str, ends: Sequence[str]) -> Check:
-    """Of the ends that signals announced for a task, the first stands and the others are recorded as refused.
+@dataclass
+class _Life:
+    """What signals make of one task's record, by the promise alone; who owns it is a worker and its attempt."""
 
-    Violations: `overwritten-end`, `unrecorded-refusal`.
+    standing: str | None = None
+    owner: tuple[str, str] | None = None
+    begun: set[tuple[str, str]] = field(default_factory=set)
+    starts: int = 0
+
+    def must(self, wanted: str, speaker: tuple[str, str]) -> str:
+        """What has to become of a signal: `taken`, `refused`, `either` of them, or `silent` where it may go untold."""
+        if self.standing in TERMINAL:
+            return "refused"
+        match wanted:
+            case "PENDING":
+                return "taken" if self.standing is None else "silent"
+            case "STARTED":
+                return self._must_start(speaker)
+            case "REVOKED":
+                elsewhere = self.standing == "STARTED" and self.owner is not None and speaker[0] != self.owner[0]
+                return "either" if elsewhere else "taken"
+            case _:
+                return self._must_leave(wanted, speaker)
+
+    def _must_start(self, speaker: tuple[str, str]) -> str:
+        redelivered = speaker[1] != "1"
+        if speaker in self.begun or (self.standing not in {None, "PENDING"} and not redelivered):
+            return "either"  # a start told twice, or told late, may count as a new attempt or as a mistake
+        return "taken"
+
+    def _must_leave(self, wanted: str, speaker: tuple[str, str]) -> str:
+        if self.standing in {None, "PENDING"}:
+            return "taken"
+        if self.standing == "RETRY":
+            return {"RETRY": "silent", "SUCCESS": "refused"}.get(wanted, "either")
+        if speaker == self.owner:
+            return "taken"
+        fenced = speaker in self.begun or self.owner is None or speaker[0] != self.owner[0]
+        return "refused" if fenced else "either"  # a worker may speak for an attempt without naming it
+
+    def take(self, wanted: str, speaker: tuple[str, str]) -> None:
+        """The signal was taken."""
+        self.standing = wanted
+        if wanted == "STARTED":
+            self.owner = speaker
+            self.starts += 1
+
+
+ANNOUNCED = {
+    "published": "PENDING",
+    "prerun": "STARTED",
+    "retry": "RETRY",
+    "success": "SUCCESS",
+    "failure": "FAILURE",
+    "revoked": "REVOKED",
+}
+"""The status that each of Celery's signals would bring about."""
+
+
+def signals_accounted(task: str, signals: Sequence[tuple[str, str]]) -> Check:
+    """Each signal about a task was taken where that is legal, else refused and recorded; the first end stands.
+
+    `signals` are pairs of the worker that sent it and `name:attempt`, in order; an attempt other than 1 is a
+    redelivery. Each start that was taken counts as an attempt. Violations: `overwritten-end`, `taken-illegally`,
+    `refused-legal`, `unrecorded-refusal`, `unrecorded-signal`, `attempts-miscounted`.
     """
 
     def examine(history: History) -> Finding:
@@ -200,28 +278,60 @@ def signals_accounted(task: str, ends: Sequence[str]) -> Check:
         if not seen or not records:
             inquiry.lacking(f"the trail and the record of {task}")
             return inquiry.finding("")
-        trail = seen[-1].value["trail"]
-        taken = [step["to_status"] for step in trail if step["to_status"] in TERMINAL and not step["refused"]]
-        refused = [step for step in trail if step["refused"]]
-        if taken and records[-1].value.get("status") != taken[0]:
-            message = f"{task} ended as {taken[0]}, and its record says {records[-1].value.get('status')}"
+        life = _Life()
+        said = ", ".join(f"{name} by {worker}" for worker, name in signals)
+        broken = _follow(life, signals, seen[-1].value["trail"])
+        if broken is not None:
+            inquiry.broken(broken[0], f"{task}: {broken[1]}; the signals were {said}", seen[-1])
+            return inquiry.finding("")
+        record = records[-1].value
+        if record.get("status") != life.standing:
+            message = f"{task}: {said} make {life.standing}, and its record says {record.get('status')}"
             inquiry.broken("overwritten-end", message, seen[-1], records[-1])
-        if len(taken) > 1:
-            inquiry.broken("overwritten-end", f"{task} ended {len(taken)} times: {taken}", seen[-1])
-        told = len(taken) + sum(step["to_status"] in TERMINAL for step in refused)
-        if told < len(ends):
-            message = f"{task}: {len(ends)} ends were signalled ({', '.join(ends)}), {told} are in the trail"
-            inquiry.broken("unrecorded-refusal", message, seen[-1])
+        elif life.standing is not None and record.get("attempts") != life.starts:
+            message = f"{task} was started {life.starts} times, its record tells {record.get('attempts')} attempts"
+            inquiry.broken("attempts-miscounted", message, seen[-1], records[-1])
         inquiry.seen()
-        return inquiry.finding("the first end stands, and each other one was refused and recorded")
+        return inquiry.finding("each signal was taken where it is legal, else refused and recorded")
 
     return Check("signals-accounted", examine)
 
 
-def audited(task: str, path: Sequence[tuple[str | None, str, str]]) -> Check:
-    """The trail tells each transition of `path`: from, to, a part of who; with an aware time in order, and why.
+def _follow(
+    life: _Life, signals: Sequence[tuple[str, str]], trail: Sequence[Mapping[str, Any]]
+) -> tuple[str, str] | None:
+    """Hold each signal against its entry of the trail; the first violation makes the rest incomparable."""
+    left = list(trail)
+    for worker, element in signals:
+        name, _, attempt = element.partition(":")
+        wanted, speaker = ANNOUNCED[name], (worker, attempt)
+        must = life.must(wanted, speaker)
+        told = left[0] if left and left[0]["to_status"] == wanted else None
+        if must == "silent" and (told is None or not told["refused"]):
+            continue
+        where = f"{element} by {worker} on {life.standing}"
+        if told is None:
+            kind = "unrecorded-refusal" if must == "refused" else "unrecorded-signal"
+            return kind, f"{where} had to be {must}, and the trail goes on with {left[:1]}"
+        left.pop(0)
+        if told["refused"] and must == "taken":
+            return "refused-legal", f"{where} was refused: {told['why']}"
+        if not told["refused"] and must == "refused":
+            kind = "overwritten-end" if life.standing in TERMINAL else "taken-illegally"
+            return kind, f"{where} was taken: {told['why']}"
+        if not told["refused"]:
+            life.take(wanted, speaker)
+        if wanted == "STARTED":
+            life.begun.add(speaker)
+    return ("unrecorded-signal", f"the trail tells more than was signalled: {left}") if left else None
 
-    Violations: `unaudited`, `unexplained-transition`, `unordered-trail`.
+
+def audited(task: str, path: Sequence[tuple[str | None, str, str, str]], *, tolerance_s: float = 1.0) -> Check:
+    """The trail tells each transition of `path`: from, to, words of who and words of why; with a true time, in order.
+
+    A time is held against what is known of it: the publication, the starts of executions, and when the record was
+    first seen to stand where it stands last. Violations: `unaudited`, `unexplained-transition`, `unordered-trail`,
+    `untrue-time`.
     """
 
     def examine(history: History) -> Finding:
@@ -232,29 +342,54 @@ def audited(task: str, path: Sequence[tuple[str | None, str, str]]) -> Check:
             return inquiry.finding("")
         steps = [step for step in seen[-1].value["trail"] if not step["refused"]]
         told = [(step["from_status"], step["to_status"]) for step in steps]
-        if told != [(before, after) for before, after, _ in path]:
+        if told != [(before, after) for before, after, _, _ in path]:
             inquiry.broken("unaudited", f"{task}: the trail says {told}, what happened was {path}", seen[-1])
             return inquiry.finding("")
-        for step, (_, _, who) in zip(steps, path, strict=True):
-            if who not in step["who"] or not step["why"].strip():
-                message = f"{task} to {step['to_status']}: by {step['who']!r} because {step['why']!r}, expected {who!r}"
+        for step, (_, after, who, why) in zip(steps, path, strict=True):
+            named = all(word in step["who"] for word in who.split())
+            explained = step["why"].strip() and all(word in step["why"] for word in why.split())
+            if not named or not explained:
+                said = f"by {step['who']!r} because {step['why']!r}"
+                message = f"{task} to {after}: {said}, expected {who!r} and {why!r}"
                 inquiry.broken("unexplained-transition", message, seen[-1])
             else:
                 inquiry.seen()
         moments = [datetime.fromisoformat(step["at"]) for step in steps]
-        if moments != sorted(moments) or any(moment.tzinfo is None for moment in moments):
+        if any(moment.tzinfo is None for moment in moments) or moments != sorted(moments):
             inquiry.broken(
                 "unordered-trail", f"{task}: the trail's times are {[str(moment) for moment in moments]}", seen[-1]
             )
+            return inquiry.finding("")
+        for step, moment, true in zip(steps, moments, _true_times(history, task, told), strict=True):
+            if true is not None and abs((moment - true.moment).total_seconds()) > tolerance_s:
+                message = f"{task} to {step['to_status']}: at {step['at']}, it was {true.wall}"
+                inquiry.broken("untrue-time", message, seen[-1], true)
         return inquiry.finding("each transition tells from, to, when, who and why")
 
     return Check("audited", examine)
 
 
-def statuses_of_six(foreign: str) -> Check:
-    """Every status seen is one of Celery's six, and the database refused `foreign` when it was planted.
+def _true_times(history: History, task: str, told: Sequence[tuple[str | None, str]]) -> list[Entry | None]:
+    """What the history knows about the time of each step, None where it knows nothing."""
+    published = history.select(Kind.OPERATION, "publish", task=task, type="ok")
+    records = history.observations("record", task)
+    starts = iter(history.truth("start", task))
+    known: list[Entry | None] = []
+    for before, after in told:
+        if after == "STARTED":
+            known.append(next(starts, None))
+        else:
+            known.append(published[0] if before is None and published else None)
+    if known and records and known[-1] is None and records[-1].value.get("status") == told[-1][1]:
+        known[-1] = next(entry for entry in records if entry.value.get("status") == told[-1][1])
+    return known
 
-    Violations: `foreign-status`, `foreign-status-accepted`.
+
+def statuses_of_six(foreign: str) -> Check:
+    """Every status seen is one of Celery's six, and the database refused `foreign`, planted or written over another.
+
+    That it took a legal status planted in the same way shows that it is the status which it refused. Writing over is
+    told by notes `rewrite` with `status` and `accepted`. Violations: `foreign-status`, `foreign-status-accepted`.
     """
     six = {"PENDING", "STARTED", "RETRY", *TERMINAL}
 
@@ -267,13 +402,16 @@ def statuses_of_six(foreign: str) -> Check:
             if status not in six:
                 inquiry.broken("foreign-status", f"{seen.task} has the status {status!r}", seen)
             inquiry.seen()
-        plants = history.select(Kind.OPERATION, "plant")
-        tried = [entry for entry in plants if entry.type != "invoke" and entry.value.get("status") == foreign]
-        if not tried:
-            inquiry.lacking(f"an attempt to write the status {foreign!r}")
-        for entry in tried:
-            if entry.type == "ok":
-                inquiry.broken("foreign-status-accepted", f"the database accepted the status {foreign!r}", entry)
+        plants = [entry for entry in history.select(Kind.OPERATION, "plant") if entry.type != "invoke"]
+        tried = [entry for entry in plants if entry.value.get("status") == foreign]
+        rewrites = [entry for entry in history.observations("rewrite") if entry.value.get("status") == foreign]
+        if not any(entry.type == "ok" and entry.value.get("status") in six for entry in plants):
+            inquiry.lacking("a legal status that the database took")
+        if not tried or not rewrites:
+            inquiry.lacking(f"attempts to plant the status {foreign!r}, and to write it over another")
+        taken = [entry for entry in tried if entry.type == "ok"] + [e for e in rewrites if e.value["accepted"]]
+        for entry in taken:
+            inquiry.broken("foreign-status-accepted", f"the database accepted the status {foreign!r}", entry)
         return inquiry.finding("six statuses, and the database refuses a seventh")
 
     return Check("statuses-of-six", examine)

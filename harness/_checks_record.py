@@ -96,10 +96,10 @@ def arguments_bounded(task: str, limit_bytes: int, original_bytes: int) -> Check
     return Check("arguments-bounded", examine)
 
 
-def worker_identified(tasks: Mapping[str, str]) -> Check:
+def worker_identified(tasks: Mapping[str, str | None]) -> Check:
     """The record names the worker exactly as `inspect` does; `tasks` maps ids to node names.
 
-    Violations: `wrong-worker`, `unknown-to-inspect`.
+    None stands for a task that ran outside any worker, whose record must name none. Violation: `wrong-worker`.
     """
 
     def examine(history: History) -> Finding:
@@ -107,6 +107,9 @@ def worker_identified(tasks: Mapping[str, str]) -> Check:
         inspected = history.observations("inspect")
         names: set[str] = {name for entry in inspected for name in entry.value["nodes"]}
         for task, node in tasks.items():
+            if node is None:
+                _nobody_named(inquiry, history, task)
+                continue
             seen = [entry for entry in history.observations("record", task) if entry.value.get("status") == "STARTED"]
             if not seen or not inspected:
                 inquiry.lacking(f"a started record of {task}, and an answer to inspect")
@@ -123,6 +126,18 @@ def worker_identified(tasks: Mapping[str, str]) -> Check:
         return inquiry.finding("worker names are those that inspect reports")
 
     return Check("worker-identified", examine)
+
+
+def _nobody_named(inquiry: Inquiry, history: History, task: str) -> None:
+    seen = [entry for entry in history.observations("record", task) if entry.value]
+    named = [entry for entry in seen if entry.value.get("worker_id")]
+    if not seen:
+        inquiry.lacking(f"a record of {task}")
+    elif named:
+        message = f"{task} is said to run on {named[-1].value['worker_id']!r}; it ran outside any worker"
+        inquiry.broken("wrong-worker", message, named[-1])
+    else:
+        inquiry.seen()
 
 
 def logged_once(what: str, level: str, words: Sequence[str], log: str, *, kind: str) -> Check:
@@ -225,16 +240,22 @@ def no_leaks(growth_allowed: int = 0) -> Check:
     return Check("no-leaks", examine)
 
 
-def times_true(tasks: Sequence[str], tolerance_s: float) -> Check:
+def times_true(tasks: Sequence[str], tolerance_s: float, *, zones: Mapping[str, float] | None = None) -> Check:
     """Times are aware, in UTC, in order, and the database's: they fit what the harness saw on its own clock.
 
-    Violations: `naive-time`, `wrong-clock`, `disorder`, `missing-time`.
+    So are those of heartbeats and of the trail, where they were looked at. No log tells of a naive time. `zones` maps
+    processes whose clocks were moved to their offsets from UTC, in seconds, of which there must be proof. Violations:
+    `naive-time`, `wrong-clock`, `disorder`, `missing-time`, `naive-comparison`.
     """
     names = ("queued_at", "started_at", "completed_at")
 
     def examine(history: History) -> Finding:
         inquiry = Inquiry("times-true")
+        _zones_in_force(inquiry, history, zones or {})
+        _no_naive_comparison(inquiry, history)
         for task in tasks:
+            _heartbeats_true(inquiry, history, task, tolerance_s)
+            _trail_true(inquiry, history, task, tolerance_s)
             seen = history.observations("record", task)
             if not seen:
                 inquiry.lacking(f"a record of {task}")
@@ -256,6 +277,62 @@ def times_true(tasks: Sequence[str], tolerance_s: float) -> Check:
     return Check("times-true", examine)
 
 
+def _zones_in_force(inquiry: Inquiry, history: History, zones: Mapping[str, float]) -> None:
+    moved = history.truth("clock moved")
+    for process, offset_s in zones.items():
+        if not any(entry.process == process and entry.value.get("utc_offset_s") == offset_s for entry in moved):
+            inquiry.lacking(f"a moved clock of {process} in a zone {offset_s:g} s from UTC")
+
+
+def _no_naive_comparison(inquiry: Inquiry, history: History) -> None:
+    seen = history.observations("log")
+    if not seen:
+        inquiry.lacking("the logs")
+    for entry in seen:
+        wrong = [line for line in entry.value["lines"] if "TypeError" in line or "naive" in line]
+        if wrong:
+            inquiry.broken("naive-comparison", f"{entry.value['log']}: {wrong[0]}", entry)
+        else:
+            inquiry.seen()
+
+
+def _heartbeats_true(inquiry: Inquiry, history: History, task: str, tolerance_s: float) -> None:
+    """Each heartbeat is aware, and lies between the true start and the moment at which it was first seen."""
+    starts = history.truth("start", task)
+    beats: dict[str, Entry] = {}
+    for entry in history.observations("record", task):
+        if "last_heartbeat" in entry.value:
+            beats.setdefault(entry.value["last_heartbeat"], entry)
+    if beats and not starts:
+        inquiry.lacking(f"the true start of {task}")
+        return
+    for text, entry in beats.items():
+        moment = datetime.fromisoformat(text)
+        if moment.utcoffset() != timedelta(0):
+            inquiry.broken("naive-time", f"{task}: the heartbeat {text} is not aware UTC", entry)
+        elif (
+            not starts[0].moment - timedelta(seconds=tolerance_s)
+            <= moment
+            <= entry.moment + timedelta(seconds=tolerance_s)
+        ):
+            message = f"{task}: a heartbeat of {text} was seen at {entry.wall}, it started at {starts[0].wall}"
+            inquiry.broken("wrong-clock", message, starts[0], entry)
+        else:
+            inquiry.seen()
+
+
+def _trail_true(inquiry: Inquiry, history: History, task: str, tolerance_s: float) -> None:
+    """Each transition in the trail that was looked at last is aware, and when it truly was."""
+    columns = {"PENDING": "queued_at", "STARTED": "started_at", "SUCCESS": "completed_at"}
+    seen = history.observations("audit", task)[-1:]
+    for row in [row for entry in seen for row in entry.value["trail"]]:
+        moment, name = datetime.fromisoformat(row["at"]), columns.get(row["to_status"])
+        if moment.utcoffset() != timedelta(0):
+            inquiry.broken("naive-time", f"{task}: the trail's {row['at']} is not aware UTC", *seen)
+        elif name is not None and not row["refused"]:
+            _compare(inquiry, history, task, {name: moment}, tolerance_s, seen[0])
+
+
 def _compare(
     inquiry: Inquiry, history: History, task: str, said: Mapping[str, datetime], tolerance_s: float, seen: Entry
 ) -> None:
@@ -264,13 +341,14 @@ def _compare(
         "started_at": history.truth("start", task),
         "completed_at": history.truth("end", task),
     }
-    for name, entries in known.items():
+    for name in said:
+        entries = known[name]
         if not entries:
             inquiry.lacking(f"the true time of {name} of {task}")
             continue
         off = abs((said[name] - entries[0].moment.astimezone(UTC)).total_seconds())
         if off > tolerance_s:
-            message = f"{task}: {name} is {said[name].isoformat()}, it was {entries[0].wall}"
+            message = f"{task}: {name} is {said[name].isoformat()} in the {seen.f}, it was {entries[0].wall}"
             inquiry.broken("wrong-clock", message, entries[0], seen)
         else:
             inquiry.seen()

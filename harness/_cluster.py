@@ -261,7 +261,7 @@ class Cluster:
         """Publish a task of the workload. Raises ClientFailed when the application refuses.
 
         `make` has the client put before the arguments what cannot travel to it: `open file`, `parcel`,
-        `unspeakable`.
+        `unspeakable`, `deep`.
         """
         handle = self.unpublished(task)
         value = {"task": task, "queue": queue, "options": dict(options or {})}

@@ -46,7 +46,7 @@ def kill(process: OwnedProcess, *, whole: bool = True, pid: int | None = None) -
     doomed: list[tuple[int, float]] = []
 
     def inject() -> None:
-        members = process.members() if whole else [psutil.Process(pid or process.pid)]
+        members = process.members() if whole and pid is None else [psutil.Process(pid or process.pid)]
         doomed.extend((member.pid, member.create_time()) for member in members)
         for member in members:
             member.kill()
@@ -58,12 +58,12 @@ def kill(process: OwnedProcess, *, whole: bool = True, pid: int | None = None) -
     return Fault("kill", process.name, inject, landed)
 
 
-def freeze(process: OwnedProcess, *, whole: bool = True) -> Fault:
-    """SIGSTOP until healed, for the whole session or the main process alone."""
+def freeze(process: OwnedProcess, *, whole: bool = True, pid: int | None = None) -> Fault:
+    """SIGSTOP until healed, for the whole session, for the main process alone, or for one child."""
     frozen: list[int] = []
 
     def inject() -> None:
-        members = process.members() if whole else [psutil.Process(process.pid)]
+        members = process.members() if whole and pid is None else [psutil.Process(pid or process.pid)]
         frozen.extend(member.pid for member in members)
         for member in members:
             member.suspend()

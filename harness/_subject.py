@@ -85,7 +85,7 @@ class Subject(Protocol):
 
     @property
     def tables(self) -> Mapping[str, str]:
-        """Its tables in Postgres by what they hold: `registry` for records, `registration` for workers."""
+        """Its tables in Postgres by what they hold: `registry` for records, `audit`, `registration` for workers."""
 
     def environment(self, place: Place) -> dict[str, str]:
         """Environment variables for every process of the subject."""
@@ -117,7 +117,11 @@ class TomlSubject:
     @property
     def tables(self) -> Mapping[str, str]:
         """Those that its file names."""
-        named = {"registry": self.registry["table"] if self.registry else None, "registration": self.registration}
+        named = {
+            "registry": self.registry["table"] if self.registry else None,
+            "audit": self.audit["table"] if self.audit else None,
+            "registration": self.registration,
+        }
         return {role: name for role, name in named.items() if name is not None}
 
     def environment(self, place: Place) -> dict[str, str]:

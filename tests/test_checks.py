@@ -90,9 +90,18 @@ class Scene:
         """A record was written past the subject."""
         return self.add(Kind.OPERATION, 3.0, type_, "plant", value={"status": status})
 
+    def rewritten(self, *, accepted: bool) -> Scene:
+        """A foreign status was written over a record's own."""
+        return self.saw("rewrite", 3.1, "p", status="LOST", accepted=accepted)
+
     def logged(self, *lines: str) -> Scene:
         """The worker's log was read."""
         return self.saw("log", 9.0, log="w1", lines=list(lines))
+
+
+def beating(at: float) -> Scene:
+    """The task executes, and had a heartbeat."""
+    return scene().record(at, "STARTED", last_heartbeat=wall(at))
 
 
 def step(
@@ -127,27 +136,39 @@ unharmed = harness.outcome_unharmed({"t": ("SUCCESS", "'done'")})
 kept = harness.ends_kept({"t": {"status": "FAILURE", "error_message": ("fails",)}}, result_limit_bytes=100)
 closed = harness.closed_once(["t"])
 legal = harness.transitions_legal(["t"])
-accounted = harness.signals_accounted("t", ["success", "failure"])
-trail_told = harness.audited("t", [(None, "PENDING", "client"), ("PENDING", "STARTED", "w1")])
+whole = harness.ends_kept({"t": {"status": "SUCCESS"}}, result_limit_bytes=1000, truncated={"t": 5000})
+accounted = harness.signals_accounted("t", [("w1", "prerun:1"), ("w1", "success:1"), ("w1", "failure:1")])
+fenced = harness.signals_accounted("t", [("w1", "prerun:1"), ("w2", "prerun:2"), ("w1", "success:1")])
+lenient = harness.signals_accounted(
+    "t", [("w1", "published"), ("w1", "prerun:1"), ("w1", "prerun:1"), ("w1", "retry:1"), ("w1", "retry:1")]
+)
+trail_told = harness.audited("t", [(None, "PENDING", "client", "because"), ("PENDING", "STARTED", "w1", "")])
 six = harness.statuses_of_six("LOST")
 young = harness.untouched_until("t", 3.0)
 says = harness.sweep_says({"t": ("dead", "silent")})
 beats = harness.heartbeat_moves("t", 0.5, 2.0)
 held = harness.gil_was_held("t", 2.0)
 guarded = harness.cleanup_guarded("t", "--force")
+stands = harness.heartbeat_stands("t", "stopped", "goes on")
 unchanged = harness.unchanged_between("t", "broken", "mended", "changed-blindly")
 argued = harness.arguments_stored({"t": ["ann"]})
 delivered = harness.arguments_delivered({"t": "[1]"})
 bounded = harness.arguments_bounded("t", 100, 5000)
 identified = harness.worker_identified({"t": "w1"})
+nobody = harness.worker_identified({"t": None})
 one_line = harness.logged_once("the outage", "ERROR", ["outage"], "w1", kind="silent")
 failures = harness.failures_logged([("w1", "t", "refused")])
 up = harness.still_up(["w1"])
 tidy = harness.no_leaks()
 timed = harness.times_true(["t"], 0.5)
+zoned = harness.times_true(["t"], 0.5, zones={"w1": 20_700.0})
 queued = harness.queue_time_told("t")
 in_time = harness.published_in_time("t", 1.0)
 
+LIVED = (step(None, "STARTED"), step("STARTED", "SUCCESS"))
+AGAIN, TWICE = step("STARTED", "STARTED"), (step(None, "STARTED"), step("STARTED", "STARTED"))
+LATE, FATAL = step("SUCCESS", "FAILURE", refused=True), step("SUCCESS", "FAILURE")
+EARLY, REFUSED_START = step("STARTED", "SUCCESS", refused=True), step("STARTED", "STARTED", refused=True)
 SMALL = {"truncated": True, "original_bytes": 5000, "preview": "x"}
 
 
@@ -159,6 +180,11 @@ def heard(*moments: float) -> Scene:
     return told.returned(6.5)
 
 
+def timely() -> Scene:
+    """The task returned, its record has true times, and the log tells nothing."""
+    return scene().returned(5).record(6, "SUCCESS", **ENDED).logged()
+
+
 def blind() -> Scene:
     """A sweep command without proof of the broker, refused with a message that helps."""
     return scene().record(3, "STARTED").swept(4, "fail", report={"broker_works": False}, errors="or give --force")
@@ -166,10 +192,10 @@ def blind() -> Scene:
 
 PASSING: list[tuple[Check, Scene]] = [
     (live, scene().record(3, "STARTED").returned(5).record(6, "SUCCESS")),
+    (live, scene().record(2.1, "PENDING").record(3, "STARTED").returned(5)),
     (live, scene().record(3, "STARTED").killed(4).record(6, "REVOKED")),
     (dead, scene().killed(4).record(6.9, "REVOKED")),
-    (dead, scene().killed(4).record(6.9, "RETRY")),
-    (dead, scene().killed(4).started(20, "e2", 200, "w2").returned(21, "e2")),
+    (dead, scene().killed(4).started(6.9, "e2", 200, "w2").returned(21, "e2")),
     (dead, scene().killed(4).fault("heal", 10).record(12.9, "REVOKED")),
     (once, scene().returned(5)),
     (unharmed, scene().saw("result", 6, "t", state="SUCCESS", value="'done'", error="")),
@@ -184,18 +210,47 @@ PASSING: list[tuple[Check, Scene]] = [
         .record(6, "SUCCESS")
         .trail(6, step(None, "PENDING"), step("PENDING", "STARTED"), step("STARTED", "SUCCESS")),
     ),
+    (whole, scene().record(6, "SUCCESS", completed_at=wall(5), result=SMALL)),
+    (accounted, scene().record(6, "SUCCESS", attempts=1).trail(6, *LIVED, LATE)),
+    (fenced, scene().record(6, "STARTED", attempts=2).trail(6, *TWICE, step("STARTED", "SUCCESS", refused=True))),
     (
-        accounted,
-        scene().record(6, "SUCCESS").trail(6, step("STARTED", "SUCCESS"), step("SUCCESS", "FAILURE", refused=True)),
+        lenient,
+        scene()
+        .record(6, "RETRY", attempts=2)
+        .trail(6, step(None, "PENDING"), step("PENDING", "STARTED"), AGAIN, step("STARTED", "RETRY")),
+    ),
+    (
+        lenient,
+        scene()
+        .record(6, "RETRY", attempts=1)
+        .trail(
+            6,
+            step(None, "PENDING"),
+            step("PENDING", "STARTED"),
+            step("STARTED", "STARTED", refused=True),
+            step("STARTED", "RETRY"),
+            step("RETRY", "RETRY", refused=True),
+        ),
     ),
     (trail_told, scene().trail(6, step(None, "PENDING", at=1, who="client"), step("PENDING", "STARTED", at=2))),
-    (six, scene().record(3, "STARTED").planted("fail", "LOST")),
+    (
+        trail_told,
+        scene()
+        .record(2.1, "STARTED")
+        .trail(6, step(None, "PENDING", at=1.9, who="client"), step("PENDING", "STARTED", at=2.9)),
+    ),
+    (six, scene().record(3, "STARTED").planted("ok", "PENDING").planted("fail", "LOST").rewritten(accepted=False)),
     (young, scene().record(3, "STARTED").record(6, "REVOKED", **ENDED)),
     (says, scene().swept(4, report={"findings": [finding("dead", "it is silent")]})),
     (beats, heard(*BEATS)),
     (held, scene().truth("tick", 2.0).truth("gil released", 5.0)),
     (guarded, blind().record(5, "STARTED")),
     (guarded, blind().swept(5, flags=["--force"], report={"broker_works": False}).record(6, "REVOKED")),
+    (stands, beating(3).saw("stopped", 4).saw("goes on", 6).record(7, "STARTED", last_heartbeat=wall(7))),
+    (
+        unchanged,
+        scene().record(3, "STARTED").saw("broken", 4).record(5, "STARTED", last_heartbeat=wall(5)).saw("mended", 6),
+    ),
     (
         unchanged,
         scene().record(3, "STARTED").saw("broken", 4).record(5, "STARTED").saw("mended", 6).record(7, "REVOKED"),
@@ -204,11 +259,16 @@ PASSING: list[tuple[Check, Scene]] = [
     (delivered, scene().truth("arguments", 2.1, described="[1]")),
     (bounded, scene().record(6, "SUCCESS", args=SMALL, kwargs={})),
     (identified, scene().record(3, "STARTED", worker_id="w1").saw("inspect", 4, nodes={"w1": []})),
+    (nobody, scene().record(6, "SUCCESS")),
     (one_line, scene().logged("ERROR the outage begins", "INFO outage")),
     (failures, scene().logged("ERROR task t was refused")),
     (up, scene().saw("inspect", 9, nodes={"w1": []})),
     (tidy, scene().saw("sessions", **sessions(3)).saw("sessions", **sessions(9))),
-    (timed, scene().returned(5).record(6, "SUCCESS", **ENDED)),
+    (timed, timely()),
+    (timed, timely().record(7, "SUCCESS", **ENDED, last_heartbeat=wall(4))),
+    (timed, timely().trail(7, step(None, "PENDING", at=1), step("PENDING", "STARTED"))),
+    (timed, timely().trail(7, step("STARTED", "SUCCESS", at=5), step("SUCCESS", "REVOKED", at=6, refused=True))),
+    (zoned, timely().truth("clock moved", 0.5, utc_offset_s=20_700)),
     (queued, scene().record(1.5, "PENDING").started().record(6, "SUCCESS", **ENDED)),
     (in_time, scene()),
 ]
@@ -216,10 +276,14 @@ PASSING: list[tuple[Check, Scene]] = [
 FAILING: list[tuple[Check, Scene, str]] = [
     (live, scene().record(3, "REVOKED").returned(5), "false-dead"),
     (live, scene().record(3, "RETRY").returned(5), "false-dead"),
+    (live, scene().record(3, "STARTED").record(4, "PENDING").returned(5), "false-dead"),
     (live, scene().record(3, "REVOKED").killed(4), "false-dead"),
     (live, scene().returned(5).record(6, "FAILURE"), "false-dead"),
     (dead, scene().killed(4).record(9, "STARTED"), "false-alive"),
     (dead, scene().killed(4), "false-alive"),
+    (dead, scene().killed(4).record(6.9, "SUCCESS"), "false-alive"),
+    (dead, scene().killed(4).record(6.9, "REVOKED").record(8, "STARTED"), "false-alive"),
+    (dead, scene().killed(4).started(20, "e2", 200, "w2").returned(21, "e2"), "false-alive"),
     (dead, scene().killed(4).record(7.1, "REVOKED"), "late"),
     (once, scene().started(3, "e2"), "duplicate"),
     (once, Scene().ready().published(), "lost"),
@@ -242,13 +306,24 @@ FAILING: list[tuple[Check, Scene, str]] = [
     ),
     (legal, scene().record(6, "SUCCESS").trail(6, step(None, "PENDING"), step("STARTED", "SUCCESS")), "broken-trail"),
     (legal, scene().record(6, "SUCCESS").trail(6, step(None, "PENDING")), "broken-trail"),
-    (accounted, scene().record(6, "FAILURE").trail(6, step("STARTED", "SUCCESS")), "overwritten-end"),
+    (accounted, scene().record(6, "FAILURE", attempts=1).trail(6, *LIVED, LATE), "overwritten-end"),
+    (accounted, scene().record(6, "FAILURE", attempts=1).trail(6, *LIVED, FATAL), "overwritten-end"),
+    (accounted, scene().record(6, "SUCCESS", attempts=1).trail(6, *LIVED), "unrecorded-refusal"),
+    (accounted, scene().record(6, "SUCCESS", attempts=2).trail(6, *LIVED, LATE), "attempts-miscounted"),
+    (accounted, scene().record(6, "SUCCESS").trail(6, *LIVED, LATE), "attempts-miscounted"),
+    (accounted, scene().record(6, "FAILURE", attempts=1).trail(6, LIVED[0], EARLY, FATAL), "refused-legal"),
+    (accounted, scene().record(6, "SUCCESS", attempts=1).trail(6, LIVED[1], LATE), "unrecorded-signal"),
+    (accounted, scene().record(6, "SUCCESS", attempts=1).trail(6, *LIVED, LATE, LATE), "unrecorded-signal"),
+    (fenced, scene().record(6, "SUCCESS", attempts=2).trail(6, *TWICE, LIVED[1]), "taken-illegally"),
+    (fenced, scene().record(6, "STARTED", attempts=2).trail(6, *TWICE), "unrecorded-refusal"),
+    (fenced, scene().record(6, "SUCCESS", attempts=1).trail(6, TWICE[0], REFUSED_START, LIVED[1]), "refused-legal"),
+    (whole, scene().record(6, "SUCCESS", completed_at=wall(5)), "unmarked-result"),
+    (whole, scene().record(6, "SUCCESS", completed_at=wall(5), result=SMALL | {"preview": ""}), "unmarked-result"),
     (
-        accounted,
-        scene().record(6, "SUCCESS").trail(6, step("STARTED", "SUCCESS"), step("SUCCESS", "FAILURE")),
-        "overwritten-end",
+        whole,
+        scene().record(6, "SUCCESS", completed_at=wall(5), result=SMALL | {"original_bytes": 70}),
+        "unmarked-result",
     ),
-    (accounted, scene().record(6, "SUCCESS").trail(6, step("STARTED", "SUCCESS")), "unrecorded-refusal"),
     (trail_told, scene().trail(6, step(None, "PENDING", who="client")), "unaudited"),
     (
         trail_told,
@@ -265,7 +340,27 @@ FAILING: list[tuple[Check, Scene, str]] = [
         scene().trail(6, step(None, "PENDING", at=3, who="client"), step("PENDING", "STARTED", at=2)),
         "unordered-trail",
     ),
+    (
+        trail_told,
+        scene().trail(6, step(None, "PENDING", at=1, who="client", why="so"), step("PENDING", "STARTED")),
+        "unexplained-transition",
+    ),
+    (
+        trail_told,
+        scene().trail(6, step(None, "PENDING", at=1, who="client"), step("PENDING", "STARTED", at=3.5)),
+        "untrue-time",
+    ),
+    (
+        trail_told,
+        Scene()
+        .ready()
+        .published()
+        .record(2, "STARTED")
+        .trail(6, step(None, "PENDING", at=1, who="client"), step("PENDING", "STARTED", at=3.5)),
+        "untrue-time",
+    ),
     (six, scene().record(3, "LOST").planted("fail", "LOST"), "foreign-status"),
+    (six, scene().record(3, "STARTED").planted("fail", "LOST").rewritten(accepted=True), "foreign-status-accepted"),
     (six, scene().record(3, "STARTED").planted("ok", "LOST"), "foreign-status-accepted"),
     (young, scene().record(4, "REVOKED", started_at=wall(2), completed_at=wall(3)), "too-young"),
     (young, scene().record(9, "STARTED"), "never-closed"),
@@ -279,7 +374,17 @@ FAILING: list[tuple[Check, Scene, str]] = [
     (guarded, scene().swept(4, report={"broker_works": False}), "unguarded"),
     (guarded, scene().swept(4, "fail", report=None, errors="sorry"), "unhelpful"),
     (guarded, blind().record(5, "REVOKED"), "unguarded"),
+    (
+        stands,
+        beating(3).saw("stopped", 4).record(5, "STARTED", last_heartbeat=wall(5)).saw("goes on", 6),
+        "false-heartbeat",
+    ),
     (unchanged, scene().record(3, "STARTED").saw("broken", 4).record(5, "REVOKED").saw("mended", 6), "changed-blindly"),
+    (
+        unchanged,
+        scene().record(3, "STARTED").saw("broken", 4).record(5, "STARTED", reason="x").saw("mended", 6),
+        "changed-blindly",
+    ),
     (argued, scene(), "no-record"),
     (argued, scene().record(6, "STARTED", args=["ann"]), "stuck"),
     (argued, scene().record(6, "SUCCESS", args=["bob"]), "unreadable"),
@@ -294,6 +399,7 @@ FAILING: list[tuple[Check, Scene, str]] = [
         scene().record(3, "STARTED", worker_id="w2").saw("inspect", 4, nodes={"w1": [], "w2": []}),
         "wrong-worker",
     ),
+    (nobody, scene().record(6, "SUCCESS", worker_id="w1"), "wrong-worker"),
     (one_line, scene().logged("INFO outage"), "silent"),
     (one_line, scene().logged("ERROR outage", "ERROR outage"), "silent"),
     (failures, scene().logged("INFO all is well"), "silent-failure"),
@@ -311,6 +417,12 @@ FAILING: list[tuple[Check, Scene, str]] = [
     (timed, scene().returned(5).record(6, "SUCCESS", **ENDED | {"started_at": "2026-01-01T00:00:02"}), "naive-time"),
     (timed, scene().returned(5).record(6, "SUCCESS", **ENDED | {"queued_at": wall(4)}), "disorder"),
     (timed, scene().returned(5).record(6, "SUCCESS", **ENDED | {"completed_at": wall(8)}), "wrong-clock"),
+    (timed, timely().record(7, "SUCCESS", **ENDED, last_heartbeat="2026-01-01T00:00:04"), "naive-time"),
+    (timed, timely().record(7, "SUCCESS", **ENDED, last_heartbeat=wall(1)), "wrong-clock"),
+    (timed, timely().record(7, "SUCCESS", **ENDED, last_heartbeat=wall(8)), "wrong-clock"),
+    (timed, timely().trail(7, step(None, "PENDING", at=1) | {"at": "2026-01-01T00:00:01"}), "naive-time"),
+    (timed, timely().trail(7, step("PENDING", "STARTED", at=3)), "wrong-clock"),
+    (timed, timely().logged("ERROR TypeError: can't compare offset-naive and offset-aware"), "naive-comparison"),
     (queued, scene().record(1.5).record(6, "SUCCESS", **ENDED), "no-record-while-queued"),
     (queued, scene().record(1.5, "PENDING").record(6, "SUCCESS", started_at=wall(2)), "queue-time-lost"),
     (queued, scene().record(1.5, "PENDING").record(6, "SUCCESS", **ENDED | {"queued_at": wall(-5)}), "queue-time-lost"),
@@ -328,7 +440,8 @@ UNKNOWN: list[tuple[Check, Scene, str]] = [
     (legal, scene().trail(6, step(None, "PENDING")), "the trail and the record of t"),
     (accounted, scene().record(6, "SUCCESS"), "the trail and the record of t"),
     (trail_told, scene(), "the trail of t"),
-    (six, scene().record(3, "STARTED"), "an attempt to write the status 'LOST'"),
+    (six, scene().record(3, "STARTED").planted("ok", "PENDING"), "attempts to plant the status 'LOST'"),
+    (six, scene().record(3, "STARTED").planted("fail", "LOST").rewritten(accepted=False), "a legal status"),
     (young, scene().record(6, "REVOKED"), "the times of the record"),
     (young, scene(), "a record of t"),
     (says, scene(), "a report of the sweep"),
@@ -337,17 +450,25 @@ UNKNOWN: list[tuple[Check, Scene, str]] = [
     (held, scene().truth("tick", 2.0), "a GIL held for 2 s"),
     (held, scene().truth("tick", 4.5).truth("gil released", 5.0), "a GIL held for 2 s"),
     (guarded, scene().swept(4, report={"broker_works": True}), "a command run without the broker"),
+    (stands, beating(3).saw("stopped", 4), "the notes"),
+    (stands, scene().record(3, "STARTED").saw("stopped", 4).saw("goes on", 6), "a heartbeat of t"),
     (unchanged, scene().record(3, "STARTED").saw("broken", 4), "the notes"),
     (unchanged, scene().saw("broken", 4).saw("mended", 6), "nothing that this check looks at"),
     (delivered, scene(), "the arrival of the arguments of t"),
     (bounded, scene(), "a record of t"),
     (identified, scene().record(3, "STARTED", worker_id="w1"), "an answer to inspect"),
+    (nobody, scene(), "a record of t"),
     (one_line, scene(), "the log w1"),
     (failures, scene(), "the log w1"),
     (up, scene(), "an answer to inspect"),
     (tidy, scene().saw("sessions", **sessions(3)), "before and after"),
     (timed, scene().record(6, "SUCCESS", **ENDED), "the true time of completed_at of t"),
     (timed, scene(), "a record of t"),
+    (timed, scene().returned(5).record(6, "SUCCESS", **ENDED), "the logs"),
+    (timed, Scene().ready().published().record(6, "SUCCESS", **ENDED, last_heartbeat=wall(4)), "the true start of t"),
+    (zoned, timely(), "a moved clock of w1 in a zone 20700 s from UTC"),
+    (zoned, timely().truth("clock moved", 0.5, utc_offset_s=0), "a moved clock of w1 in a zone 20700 s from UTC"),
+    (zoned, timely().truth("clock moved", 0.5, node="w2", utc_offset_s=20_700), "a moved clock of w1"),
     (queued, scene(), "a publication, a start and a record"),
     (in_time, Scene().ready(), "the publication of t"),
 ]

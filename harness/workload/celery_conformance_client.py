@@ -89,6 +89,14 @@ def _move_clock(app: Celery, moment: str) -> None:
     celery_conformance_probe.move_clock(moment)
 
 
+def _nested(levels: int) -> list[Any]:
+    """A list in a list in a list, deeper than any serializer follows."""
+    value: list[Any] = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 @contextmanager
 def _arguments(text: str, make: str | None) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
     """The arguments; `make` puts before them something that cannot travel through the pipe."""
@@ -99,6 +107,7 @@ def _arguments(text: str, make: str | None) -> Iterator[tuple[tuple[Any, ...], d
             "open file": (file,),
             "parcel": (celery_conformance_probe.Parcel("fragile", 1.5),),
             "unspeakable": (celery_conformance_probe.Unspeakable(),),
+            "deep": (_nested(5000),),
         }
         yield (*made[make], *args), kwargs
 

@@ -308,11 +308,12 @@ def move_clock(moment: str) -> Any:
     from freezegun import freeze_time  # noqa: PLC0415 - only scenarios about clocks need it in the application
 
     untouched = {name: getattr(time, name) for name in ("monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns")}
+    offset_s = time.localtime(datetime.fromisoformat(moment).timestamp()).tm_gmtoff  # frozen, it would be None
     freezer = freeze_time(datetime.fromisoformat(moment), tick=True, ignore=[__name__])
     freezer.start()
     for name, clock in untouched.items():
         setattr(time, name, clock)
-    journal("clock moved", None, None, to=moment, reads=datetime.now(UTC).isoformat())
+    journal("clock moved", None, None, to=moment, reads=datetime.now(UTC).isoformat(), utc_offset_s=offset_s)
     return freezer
 
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 from harness import Cluster, Task, kill
 
 
-def die_with_unacknowledged_task(cluster: Cluster, task: str = "hold_late") -> Task:
-    """A worker is killed while it executes a task that it acknowledges late; another one sweeps, and revokes.
+def die_with_unacknowledged_task(cluster: Cluster, task: str = "hold_late", *, policy: str = "revoke") -> Task:
+    """A worker is killed while it executes a task that it acknowledges late; another one sweeps, and revokes it.
 
     The task's mark is released afterwards: an execution that should not be would run to its end.
     """
-    cluster.worker("b", timing=replace(cluster.timing, policy="revoke"))
+    cluster.worker("b", timing=replace(cluster.timing, policy=policy))
     victim = cluster.worker("a")
     held = cluster.hold("a", task=task)
     cluster.inject(kill(victim.process))

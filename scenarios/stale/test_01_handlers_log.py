@@ -6,12 +6,12 @@ from harness import Cluster, dead_tasks_closed, failures_logged, kill, outcome_u
 
 CAUSE = "refused by the conformance harness"
 PLANS = {
-    "publish": ("NEW.status = 'PENDING'", "ok", "SUCCESS", {}),
-    "prerun": ("NEW.status = 'STARTED'", "ok", "SUCCESS", {}),
-    "success": ("NEW.status = 'SUCCESS'", "ok", "SUCCESS", {}),
-    "failure": ("NEW.status = 'FAILURE'", "fail", "FAILURE", {}),
-    "retry": ("NEW.status = 'RETRY' AND NEW.error_message IS NOT NULL", "retry_once", "SUCCESS", {}),
-    "revoked": ("NEW.status = 'REVOKED'", "ok", "REVOKED", {"expires": -1}),
+    "publish": ("NEW.status = 'PENDING'", "ok", ("SUCCESS", "'done'"), {}),
+    "prerun": ("NEW.status = 'STARTED'", "ok", ("SUCCESS", "'done'"), {}),
+    "success": ("NEW.status = 'SUCCESS'", "ok", ("SUCCESS", "'done'"), {}),
+    "failure": ("NEW.status = 'FAILURE'", "fail", ("FAILURE", None), {}),
+    "retry": ("NEW.status = 'RETRY' AND NEW.error_message IS NOT NULL", "retry_once", ("SUCCESS", "'retried'"), {}),
+    "revoked": ("NEW.status = 'REVOKED'", "ok", ("REVOKED", None), {"expires": -1}),
 }
 
 
@@ -22,14 +22,14 @@ def test_each_handler_fails_in_turn(cluster: Cluster) -> None:
     table = cluster.subject.tables["registry"]
     expected_failures, expected_ends = [], {}
 
-    for handler, (condition, name, state, options) in PLANS.items():
+    for handler, (condition, name, end, options) in PLANS.items():
         fault = cluster.inject(refuse_writes(cluster.database_url, table, condition), await_landing=False)
         task = cluster.publish(name, queue="a", options=options)
         cluster.result(task)
         cluster.await_landing(fault)
         cluster.heal(fault)
         expected_failures.append(("client" if handler == "publish" else "worker-a", task.id, CAUSE))
-        expected_ends[task.id] = (state, None)
+        expected_ends[task.id] = end
 
     cluster.await_log(worker.process, expected_failures[-1][1], CAUSE)
     cluster.inspect()

@@ -1,8 +1,10 @@
 """STALE-02: whatever the arguments are, a record exists, moves on, and shows them; the task is untouched."""
 
+import os
 import uuid
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,6 +49,25 @@ def deep(levels: int) -> list[Any]:
     return value
 
 
+def legible(value: Any) -> list[str]:
+    """What of a generated value has only one plain form, in which it must be found again."""
+    match value:
+        case bool():
+            return []
+        case int() | uuid.UUID():
+            return [str(value)]
+        case datetime():
+            return [value.date().isoformat()]
+        case date():
+            return [value.isoformat()]
+        case list() | tuple() | set():
+            return [word for item in value for word in legible(item)]
+        case dict() if all(isinstance(key, str) for key in value):  # as text, 1 and "1" would be one key
+            return [word for item in value.values() for word in legible(item)]
+        case _:
+            return []
+
+
 NAMED: dict[str, tuple[Any, list[str]]] = {
     "set": ({1, 2}, ["[1, 2]"]),
     "bytes": (b"abc\xff", ["abc"]),
@@ -60,34 +81,37 @@ NAMED: dict[str, tuple[Any, list[str]]] = {
     "lone surrogate": ("before\ud800after", ["before", "after"]),
     "keys": ({1: "one", (2, 3): "pair", None: "none"}, ["one", "pair", "none"]),
     "circular": (circular(), ["circular"]),
-    "deep": (deep(150), ["["]),
+    "150 levels": (deep(150), []),
 }
 
 
 @pytest.mark.promise("STALE-02")
 @pytest.mark.parametrize("serializer", ["json", "pickle"])
 def test_generated_arguments(cluster: Cluster, harness_seed: int, serializer: str) -> None:
-    """Hypothesis chooses arguments that the serializer takes."""
+    """Hypothesis chooses arguments that the serializer takes; a word among them is to be read in what is stored."""
     cluster.worker("a", environment=PICKLE if serializer == "pickle" else {})
-    published: dict[Task, str] = {}
+    words: dict[str, list[str]] = {}
+    delivered: dict[str, str] = {}
+    tasks: list[Task] = []
 
     @seed(harness_seed)
     @settings(
         max_examples=30, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=[*HealthCheck]
     )
-    @given(VALUES[serializer])
-    def publish(value: Any) -> None:
-        described = cluster.describe([value], {}, serializer)
-        published[cluster.publish("take", value, queue="a", options={"serializer": serializer})] = described
+    @given(VALUES[serializer], TEXT, TEXT)
+    def publish(value: Any, before: str, after: str) -> None:
+        word = f"legible{len(tasks)}"
+        argument = {"value": value, "text": f"{before}{word}{after}"}
+        task = cluster.publish("take", argument, queue="a", options={"serializer": serializer})
+        words[task.id] = [word, *legible(value)]
+        delivered[task.id] = cluster.describe([argument], {}, serializer)
+        tasks.append(task)
 
     publish()
-    for task in published:
+    for task in tasks:
         cluster.await_end(task)
 
-    cluster.judge(
-        arguments_stored({task.id: [] for task in published}),
-        arguments_delivered({task.id: described for task, described in published.items()}),
-    )
+    cluster.judge(arguments_stored(words), arguments_delivered(delivered))
 
 
 @pytest.mark.promise("STALE-02")
@@ -105,15 +129,30 @@ def test_each_named_kind(cluster: Cluster) -> None:
     for make, shown in {"parcel": "fragile", "unspeakable": "Unspeakable"}.items():
         task = cluster.publish("take", queue="a", options={"serializer": "pickle"}, make=make)
         words[task.id] = [shown]
+        delivered[task.id] = cluster.describe([], {}, "pickle", make=make)
         tasks.append(task)
     for task in tasks:
         cluster.await_end(task)
-    eager = cluster.run_eagerly("take", make="open file")
-    words[eager.id] = ["null"]
-    cluster.await_record(eager, {"SUCCESS"})
 
     last = tasks[-1]
     cluster.result(last)
     cluster.judge(
         arguments_stored(words), arguments_delivered(delivered), outcome_unharmed({last.id: ("SUCCESS", None)})
+    )
+
+
+@pytest.mark.promise("STALE-02")
+@pytest.mark.requires("eager")
+def test_what_no_message_carries(cluster: Cluster) -> None:
+    """An open file and a list in 5000 lists, run eagerly: the file can be told, and the depth is said to be cut."""
+    file, deep_list = (cluster.run_eagerly("take", make=make) for make in ("open file", "deep"))
+    for task in (file, deep_list):
+        cluster.await_record(task, {"SUCCESS"})
+    with Path(os.devnull).open() as same:
+        # The workload describes the upper levels only, in which 5000 levels and 150 are the same.
+        delivered = {file.id: f"[[{same!a}], {{}}]", deep_list.id: cluster.describe([deep(150)], {}, "pickle")}
+
+    cluster.judge(
+        arguments_stored({file.id: [os.devnull], deep_list.id: ["deep"]}),
+        arguments_delivered(delivered),
     )

@@ -8,18 +8,21 @@ SIZE = 5_000_000
 
 
 @pytest.mark.promise("STALE-03")
-def test_megabytes_of_arguments(cluster: Cluster) -> None:
-    """Five megabytes of text, alone and in a structure, are stored truncated, and say how large they were."""
+@pytest.mark.parametrize("letter", ["x", "\N{EURO SIGN}", "\N{GRINNING FACE}"], ids=["one-byte", "three", "four"])
+def test_megabytes_of_arguments(cluster: Cluster, letter: str) -> None:
+    """Five megabytes of text, alone and in a structure, are stored truncated, and say how many bytes they were."""
     cluster.worker("a")
     limit = int(cluster.subject.limits["stored_arguments_bytes"])
-    text = cluster.publish("take", "x" * SIZE, queue="a")
-    rows = cluster.publish("take", queue="a", rows=["y" * 1000] * (SIZE // 1000))
+    kilobyte = letter * (1000 // len(letter.encode()))
+    text = cluster.publish("take", kilobyte * (SIZE // 1000), queue="a")
+    rows = cluster.publish("take", queue="a", rows=[kilobyte] * (SIZE // 1000))
+    size = SIZE // 1000 * len(kilobyte.encode())
     for task in (text, rows):
         cluster.await_end(task)
         cluster.result(task)
 
     cluster.judge(
-        arguments_bounded(text.id, limit, SIZE),
-        arguments_bounded(rows.id, limit, SIZE),
+        arguments_bounded(text.id, limit, size),
+        arguments_bounded(rows.id, limit, size),
         outcome_unharmed({text.id: ("SUCCESS", None), rows.id: ("SUCCESS", None)}),
     )

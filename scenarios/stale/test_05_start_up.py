@@ -1,5 +1,7 @@
 """STALE-05: a worker that starts does no harm to tasks of workers that live, in whatever order things happen."""
 
+from random import Random
+
 import pytest
 from psycopg import sql
 
@@ -7,16 +9,25 @@ from harness import Cluster, Mode, hold_rows, live_tasks_untouched, outcome_unha
 
 
 @pytest.mark.promise("STALE-05")
-def test_staggered_starts(cluster: Cluster) -> None:
-    """Workers start one after the other, each while a task of the one before runs."""
-    tasks = []
-    for name in ("a", "b", "c"):
-        cluster.worker(name)
-        tasks.append(cluster.hold(name))
+def test_staggered_starts(cluster: Cluster, harness_seed: int) -> None:
+    """Workers start in any order, some together; tasks run from before, from between and from after the starts."""
+    chance = Random(harness_seed)  # noqa: S311 - a choice to be repeated, not a secret
+    first, *others = chance.sample(["a", "b", "c", "d"], 4)
+    cluster.worker(first, concurrency=2)
+    tasks = [cluster.hold(first)]
 
+    together = {chance.choice(others)}
+    started = []
+    for name in others:
+        started.append(cluster.worker(name, concurrency=2, wait=name not in together))
+        tasks.append(cluster.publish("hold", queue=chance.choice([first, name])))
+    for worker in started:
+        cluster.await_worker(worker)
+    tasks.append(cluster.hold(others[-1]))
     cluster.watch(tasks, cluster.timing.recovery_bound_s)
     for task in tasks:
         task.release()
+    for task in tasks:
         cluster.await_end(task)
 
     cluster.judge(live_tasks_untouched())
@@ -25,7 +36,7 @@ def test_staggered_starts(cluster: Cluster) -> None:
 @pytest.mark.promise("STALE-05")
 @pytest.mark.parametrize("mode", [Mode.HOLD, Mode.SWALLOW, Mode.CUT])
 def test_replies_that_do_not_arrive(cluster: Cluster, mode: Mode) -> None:
-    """The replies of a working worker are held, dropped or truncated while another one starts and sweeps."""
+    """A working worker does not answer: its link to the broker holds, drops or cuts, while another one starts."""
     running = cluster.worker("a", behind_proxy=True)
     task = cluster.hold("a")
 
@@ -34,6 +45,27 @@ def test_replies_that_do_not_arrive(cluster: Cluster, mode: Mode) -> None:
     cluster.await_landing(fault)
     cluster.watch([task], cluster.timing.recovery_bound_s)
     cluster.heal(fault)
+    task.release()
+    cluster.await_end(task)
+
+    cluster.judge(live_tasks_untouched())
+
+
+@pytest.mark.promise("STALE-05")
+@pytest.mark.parametrize("mode", [Mode.DELAY, Mode.SWALLOW, Mode.CUT])
+def test_a_sweeper_that_hears_nothing(cluster: Cluster, mode: Mode) -> None:
+    """A worker that lives has lost its lease, and what it answers reaches the sweeper late, never, or cut short."""
+    running = cluster.worker("a", behind_proxy=True)
+    sweeper = cluster.worker("b", behind_proxy=True)
+    task = cluster.hold("a")
+
+    lease = cluster.inject(sever(running.postgres, Mode.REFUSE))
+    late = 2 * cluster.timing.ping_timeout_s
+    replies = cluster.inject(sever(sweeper.redis, mode, delay_s=late), await_landing=False)
+    cluster.watch([task], cluster.timing.recovery_bound_s)
+    cluster.await_landing(replies)
+    cluster.heal(replies)
+    cluster.heal(lease)
     task.release()
     cluster.await_end(task)
 

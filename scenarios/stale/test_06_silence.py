@@ -11,6 +11,7 @@ from harness import (
     freeze,
     kill,
     live_tasks_untouched,
+    logged_once,
     sever,
     sweep_says,
     unchanged_between,
@@ -28,7 +29,7 @@ def test_a_busy_solo_worker(cluster: Cluster) -> None:
     task.release()
     cluster.await_end(task)
 
-    cluster.judge(live_tasks_untouched(), sweep_says({task.id: ("alive", "lease")}))
+    cluster.judge(live_tasks_untouched(), sweep_says({task.id: ("alive", "renewed")}))
 
 
 @pytest.mark.promise("STALE-06")
@@ -62,7 +63,7 @@ def test_cut_off_from_redis_only(cluster: Cluster) -> None:
     task.release()
     cluster.await_end(task)
 
-    cluster.judge(live_tasks_untouched(), sweep_says({task.id: ("alive", "lease")}))
+    cluster.judge(live_tasks_untouched(), sweep_says({task.id: ("alive", "renewed")}))
 
 
 @pytest.mark.promise("STALE-06")
@@ -80,10 +81,13 @@ def test_a_broker_that_carries_nothing(cluster: Cluster) -> None:
     cluster.note("sees again")
     cluster.heal(fault)
     cluster.await_record(task, {"REVOKED", "FAILURE"})
+    cluster.note_logs()
 
+    words = [victim.node, "unknown", "broker"]
     cluster.judge(
         unchanged_between(task.id, "blind", "sees again", "touched-while-unknown"),
         sweep_says({task.id: ("unknown", "broker")}),
+        logged_once("the worker's own sweep", "WARNING", words, "worker-b", kind="unexplained"),
         dead_tasks_closed(cluster.timing.recovery_bound_s),
     )
 

@@ -7,14 +7,19 @@ from harness import Cluster, dead_tasks_closed, executed, hold_rows, kill
 
 
 @pytest.mark.promise("STALE-19")
-def test_killed_before_the_commit(cluster: Cluster) -> None:
-    """The row is locked from outside, so the start cannot be committed; the worker is killed while it waits."""
-    table = cluster.subject.tables["registry"]
+@pytest.mark.requires("audit")
+@pytest.mark.parametrize("waits_for", ["the record", "the audit trail"])
+def test_killed_before_the_commit(cluster: Cluster, waits_for: str) -> None:
+    """A lock from outside keeps the start from being committed; the worker is killed while it waits for it."""
+    registry, audit = (sql.Identifier(cluster.subject.tables[role]) for role in ("registry", "audit"))
     cluster.worker("b")
     task = cluster.publish("hold", queue="a")
     cluster.await_record(task, {"PENDING"})
-    row = sql.SQL("SELECT 1 FROM {} WHERE task_id = {} FOR UPDATE").format(sql.Identifier(table), sql.Literal(task.id))
-    lock = cluster.inject(hold_rows(cluster.database_url, row, f"the record of {task.id}"), await_landing=False)
+    locks = {
+        "the record": sql.SQL("SELECT 1 FROM {} WHERE task_id = {} FOR UPDATE").format(registry, sql.Literal(task.id)),
+        "the audit trail": sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(audit),
+    }
+    lock = cluster.inject(hold_rows(cluster.database_url, locks[waits_for], waits_for), await_landing=False)
 
     victim = cluster.worker("a")
     task.await_mark()

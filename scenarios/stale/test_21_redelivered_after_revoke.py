@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness import Cluster, Mode, executed, expire_visibility, outcome_unharmed, sever
+from harness import Cluster, Mode, ends_kept, executed, expire_visibility, outcome_unharmed, sever
 from scenarios.stale.deaths import die_with_unacknowledged_task
 
 
@@ -20,8 +20,14 @@ def test_redelivered_to_a_worker_that_started_later(cluster: Cluster, name: str)
     cluster.await_delivered(task, third)
     after = cluster.publish("ok", "after", queue="a")
     cluster.result(after)
+    cluster.result(task)
+    cluster.record(task)
 
-    cluster.judge(executed(task.id, exactly=1), outcome_unharmed({after.id: ("SUCCESS", "'after'")}))
+    cluster.judge(
+        executed(task.id, exactly=1),
+        outcome_unharmed({after.id: ("SUCCESS", "'after'"), task.id: ("REVOKED", None)}),
+        ends_kept({task.id: {"status": "REVOKED"}}, result_limit_bytes=0),
+    )
 
 
 @pytest.mark.promise("STALE-21")
@@ -45,6 +51,23 @@ def test_revocations_that_cannot_be_read(cluster: Cluster) -> None:
 
 
 @pytest.mark.promise("STALE-21")
+def test_held_and_never_revoked(cluster: Cluster) -> None:
+    """What was held because it might have been revoked, and was not, runs once that can be read."""
+    task = die_with_unacknowledged_task(cluster, policy="report")
+    third = cluster.worker("c", queues=["a"], behind_proxy=True)
+
+    fault = cluster.inject(sever(third.postgres, Mode.REFUSE))
+    cluster.inject(expire_visibility(cluster.servers.redis, cluster.redis_database))
+    cluster.worker("d")  # a worker that starts puts back what is overdue
+    cluster.await_log(third.process, "received", task.id)
+    cluster.watch([task], 2 * cluster.timing.revocation_wait_s)
+    cluster.heal(fault)
+    cluster.await_record(task, {"SUCCESS"})
+
+    cluster.judge(executed(task.id, exactly=2))
+
+
+@pytest.mark.promise("STALE-21")
 def test_told_to_run_what_cannot_be_read(cluster: Cluster) -> None:
     """Set to prefer an execution too many to a wait, a worker without its database runs what comes back."""
     task = die_with_unacknowledged_task(cluster)
@@ -59,3 +82,22 @@ def test_told_to_run_what_cannot_be_read(cluster: Cluster) -> None:
     cluster.heal(fault)
 
     cluster.judge(executed(task.id, exactly=2))
+
+
+@pytest.mark.promise("STALE-21")
+def test_told_to_run_after_a_while(cluster: Cluster) -> None:
+    """Set to run what cannot be read, a worker asks first: a revocation that can be read within the wait is kept."""
+    task = die_with_unacknowledged_task(cluster)
+    cluster.await_record(task, {"REVOKED"})
+    willing = replace(cluster.timing, unreadable_revocations="run", revocation_wait_s=cluster.timing.patience_s)
+    third = cluster.worker("c", queues=["a"], behind_proxy=True, timing=willing)
+
+    fault = cluster.inject(sever(third.postgres, Mode.REFUSE))
+    cluster.inject(expire_visibility(cluster.servers.redis, cluster.redis_database))
+    cluster.worker("d")  # a worker that starts puts back what is overdue
+    cluster.await_log(third.process, "received", task.id)
+    cluster.watch([task], cluster.timing.revocation_wait_s)
+    cluster.heal(fault)
+    cluster.await_delivered(task, third)
+
+    cluster.judge(executed(task.id, exactly=1))

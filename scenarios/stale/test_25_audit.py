@@ -4,22 +4,25 @@ import pytest
 
 from harness import Cluster, audited, kill
 
+PUBLISHED = (None, "PENDING", "client", "published")
+
 
 @pytest.mark.promise("STALE-25")
 def test_ordinary_lives(cluster: Cluster) -> None:
     """A success, a failure and a retry leave their whole way in the trail."""
     node = cluster.worker("a").node
+    started = ("PENDING", "STARTED", node, "started")
     ways = {
-        "ok": ("SUCCESS", [(None, "PENDING", "client"), ("PENDING", "STARTED", node), ("STARTED", "SUCCESS", node)]),
-        "fail": ("FAILURE", [(None, "PENDING", "client"), ("PENDING", "STARTED", node), ("STARTED", "FAILURE", node)]),
+        "ok": ("SUCCESS", [PUBLISHED, started, ("STARTED", "SUCCESS", node, "returned")]),
+        "fail": ("FAILURE", [PUBLISHED, started, ("STARTED", "FAILURE", node, "ValueError")]),
         "retry_once": (
             "SUCCESS",
             [
-                (None, "PENDING", "client"),
-                ("PENDING", "STARTED", node),
-                ("STARTED", "RETRY", node),
-                ("RETRY", "STARTED", node),
-                ("STARTED", "SUCCESS", node),
+                PUBLISHED,
+                started,
+                ("STARTED", "RETRY", node, "retry"),
+                ("RETRY", "STARTED", node, "started"),
+                ("STARTED", "SUCCESS", node, "returned"),
             ],
         ),
     }
@@ -34,9 +37,40 @@ def test_ordinary_lives(cluster: Cluster) -> None:
 
 
 @pytest.mark.promise("STALE-25")
+def test_revocations(cluster: Cluster) -> None:
+    """Tasks expire, are revoked while they wait, and are terminated: the trail tells them apart."""
+    worker = cluster.worker("a")
+    expired = cluster.publish("ok", queue="a", options={"expires": -1})
+    cluster.await_record(expired, {"REVOKED"})
+    ahead = cluster.hold("a")
+    waiting = cluster.publish("ok", queue="a")
+    cluster.await_log(worker.process, "received", waiting.id)
+
+    cluster.client().ask("revoke", task_id=waiting.id, terminate=False)
+    cluster.await_log(worker.process, "flagged as revoked", waiting.id)
+    ahead.release()
+    cluster.await_record(waiting, {"REVOKED"})
+    terminated = cluster.hold("a")
+    cluster.client().ask("revoke", task_id=terminated.id, terminate=True)
+    cluster.await_record(terminated, {"REVOKED"})
+    for task in (expired, waiting, terminated):
+        cluster.audit(task)
+
+    node = worker.node
+    cluster.judge(
+        audited(expired.id, [PUBLISHED, ("PENDING", "REVOKED", node, "expired")]),
+        audited(waiting.id, [PUBLISHED, ("PENDING", "REVOKED", node, "revoked")]),
+        audited(
+            terminated.id,
+            [PUBLISHED, ("PENDING", "STARTED", node, "started"), ("STARTED", "REVOKED", node, "terminated")],
+        ),
+    )
+
+
+@pytest.mark.promise("STALE-25")
 def test_an_end_that_a_sweep_decides(cluster: Cluster) -> None:
-    """The trail of a dead worker's task names the sweep that closed it, and why."""
-    cluster.worker("b")
+    """The trail of a dead worker's task names the sweep that closed it, the worker that it was at, and why."""
+    sweeper = cluster.worker("b")
     victim = cluster.worker("a")
     task = cluster.hold("a")
     cluster.inject(kill(victim.process))
@@ -47,9 +81,9 @@ def test_an_end_that_a_sweep_decides(cluster: Cluster) -> None:
         audited(
             task.id,
             [
-                (None, "PENDING", "client"),
-                ("PENDING", "STARTED", victim.node),
-                ("STARTED", "REVOKED", "sweep"),
+                PUBLISHED,
+                ("PENDING", "STARTED", victim.node, "started"),
+                ("STARTED", "REVOKED", f"sweep {sweeper.node}", f"{victim.node} dead"),
             ],
         )
     )

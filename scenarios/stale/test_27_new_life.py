@@ -2,20 +2,30 @@
 
 import pytest
 
-from harness import Cluster, dead_tasks_closed, executed, kill, restart
+from harness import Cluster, dead_tasks_closed, executed, kill, live_tasks_untouched, restart, still_up
 
 
 @pytest.mark.promise("STALE-27")
 def test_restarted_under_the_same_name(cluster: Cluster) -> None:
-    """The worker is killed with a task and started again under the same name, which answers from then on."""
+    """A worker is killed and started again under its name, which answers; only its former life's task is closed."""
     first = cluster.worker("a")
     task = cluster.hold("a")
 
     cluster.inject(kill(first.process))
-    cluster.worker("a", queues=["other"])
+    second = cluster.worker("a", queues=["other"])
+    live = cluster.hold("other")
+    cluster.inspect()
     cluster.await_record(task, {"REVOKED", "FAILURE"})
+    cluster.watch([live], 2 * (cluster.timing.sweep_interval_s + cluster.timing.ping_timeout_s))
+    live.release()
+    cluster.await_end(live)
 
-    cluster.judge(dead_tasks_closed(cluster.timing.recovery_bound_s), executed(task.id, exactly=1))
+    cluster.judge(
+        dead_tasks_closed(cluster.timing.recovery_bound_s),
+        executed(task.id, exactly=1),
+        live_tasks_untouched(),
+        still_up([second.node]),
+    )
 
 
 @pytest.mark.promise("STALE-27")

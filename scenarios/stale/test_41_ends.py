@@ -4,16 +4,18 @@ import pytest
 
 from harness import Cluster, ends_kept, kill
 
+LARGE_BYTES = 300_000
+
 
 @pytest.mark.promise("STALE-41")
 def test_each_end_keeps_what_belongs_to_it(cluster: Cluster) -> None:
-    """A small and a large result, a failure, an expiry: each record tells its end and when it was."""
+    """A small and a large result, and a failure: each record tells its end and when it was."""
+    limit = int(cluster.subject.limits["stored_result_bytes"])
     cluster.worker("a")
     small = cluster.publish("ok", [1, "two"], queue="a")
-    large = cluster.publish("ok", "z" * 300_000, queue="a")
+    large = cluster.publish("ok", "z" * LARGE_BYTES, queue="a")
     failed = cluster.publish("fail", "no such customer", queue="a")
-    expired = cluster.publish("ok", queue="a", options={"expires": -1})
-    for task, end in {small: "SUCCESS", large: "SUCCESS", failed: "FAILURE", expired: "REVOKED"}.items():
+    for task, end in {small: "SUCCESS", large: "SUCCESS", failed: "FAILURE"}.items():
         cluster.await_record(task, {end})
 
     cluster.judge(
@@ -26,9 +28,39 @@ def test_each_end_keeps_what_belongs_to_it(cluster: Cluster) -> None:
                     "error_type": "ValueError",
                     "error_message": ("no such customer",),
                 },
-                expired.id: {"status": "REVOKED"},
             },
-            result_limit_bytes=int(cluster.subject.limits["stored_result_bytes"]),
+            result_limit_bytes=limit,
+            truncated={large.id: LARGE_BYTES} if limit else {},
+        )
+    )
+
+
+@pytest.mark.promise("STALE-41")
+def test_revoked_in_three_ways(cluster: Cluster) -> None:
+    """Tasks expire, are revoked while they wait, and are terminated: each record says at which worker, and why."""
+    worker = cluster.worker("a")
+    expired = cluster.publish("ok", queue="a", options={"expires": -1})
+    cluster.await_record(expired, {"REVOKED"})
+    ahead = cluster.hold("a")
+    waiting = cluster.publish("ok", queue="a")
+    cluster.await_log(worker.process, "received", waiting.id)
+
+    cluster.client().ask("revoke", task_id=waiting.id, terminate=False)
+    cluster.await_log(worker.process, "flagged as revoked", waiting.id)
+    ahead.release()
+    cluster.await_record(waiting, {"REVOKED"})
+    terminated = cluster.hold("a")
+    cluster.client().ask("revoke", task_id=terminated.id, terminate=True)
+    cluster.await_record(terminated, {"REVOKED"})
+
+    ways = {expired: "expired", terminated: "terminated", waiting: "revoked"}
+    cluster.judge(
+        ends_kept(
+            {
+                task.id: {"status": "REVOKED", "ended_by": (worker.node,), "error_message": (why,)}
+                for task, why in ways.items()
+            },
+            result_limit_bytes=0,
         )
     )
 
@@ -36,15 +68,13 @@ def test_each_end_keeps_what_belongs_to_it(cluster: Cluster) -> None:
 @pytest.mark.promise("STALE-41")
 def test_who_and_why(cluster: Cluster) -> None:
     """A task that a sweep revoked says by whom, and why."""
-    cluster.worker("b")
+    sweeper = cluster.worker("b")
     victim = cluster.worker("a")
     task = cluster.hold("a")
     cluster.inject(kill(victim.process))
     cluster.await_record(task, {"REVOKED"})
 
+    who, why = ("sweep", sweeper.node), (victim.node, "died")
     cluster.judge(
-        ends_kept(
-            {task.id: {"status": "REVOKED", "ended_by": ("sweep",), "error_message": (victim.node, "died")}},
-            result_limit_bytes=0,
-        )
+        ends_kept({task.id: {"status": "REVOKED", "ended_by": who, "error_message": why}}, result_limit_bytes=0)
     )

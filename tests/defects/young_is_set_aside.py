@@ -1,0 +1,34 @@
+"""A dead worker's task that is too young to be closed is set aside as a retry until it is old enough."""
+
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from reference_impl import sweep
+from reference_impl.liveness import Liveness
+from reference_impl.registry import AWAITING_REDELIVERY
+from reference_impl.settings import Settings
+
+SET_ASIDE = text("""
+    UPDATE celery_task_registry
+    SET status = 'RETRY', detail = :detail, eta = started_at + make_interval(secs => :minimum_age_s)
+    WHERE task_id = :task_id AND status = 'STARTED'
+        AND started_at > clock_timestamp() - make_interval(secs => :minimum_age_s)
+""")
+
+
+def apply() -> None:
+    close = sweep._close
+
+    def set_aside(engine: Engine, settings: Settings, row: Any, verdict: Any, **rest: Any) -> sweep.Finding:
+        if verdict[0] is Liveness.DEAD:
+            values = {
+                "detail": AWAITING_REDELIVERY,
+                "minimum_age_s": settings.minimum_age_s,
+                "task_id": row.task_id,
+            }
+            with engine.begin() as connection:
+                connection.execute(SET_ASIDE, values)
+        return close(engine, settings, row, verdict, **rest)
+
+    sweep._close = set_aside
