@@ -330,8 +330,8 @@ def audited(task: str, path: Sequence[tuple[str | None, str, str, str]], *, tole
     """The trail tells each transition of `path`: from, to, words of who and words of why; with a true time, in order.
 
     A time is held against what is known of it: the publication, the starts of executions, and when the record was
-    first seen to stand where it stands last. Violations: `unaudited`, `unexplained-transition`, `unordered-trail`,
-    `untrue-time`.
+    last seen before its last step and first seen after it. Violations: `unaudited`, `unexplained-transition`,
+    `unordered-trail`, `untrue-time`.
     """
 
     def examine(history: History) -> Finding:
@@ -360,28 +360,42 @@ def audited(task: str, path: Sequence[tuple[str | None, str, str, str]], *, tole
                 "unordered-trail", f"{task}: the trail's times are {[str(moment) for moment in moments]}", seen[-1]
             )
             return inquiry.finding("")
-        for step, moment, true in zip(steps, moments, _true_times(history, task, told), strict=True):
-            if true is not None and abs((moment - true.moment).total_seconds()) > tolerance_s:
-                message = f"{task} to {step['to_status']}: at {step['at']}, it was {true.wall}"
-                inquiry.broken("untrue-time", message, seen[-1], true)
+        for step, moment, (since, until) in zip(steps, moments, _true_times(history, task, told), strict=True):
+            early = since is not None and (since.moment - moment).total_seconds() > tolerance_s
+            late = until is not None and (moment - until.moment).total_seconds() > tolerance_s
+            if early or late:
+                shown = [entry for entry in (since, until) if entry is not None]
+                when = " and ".join(entry.wall for entry in shown)
+                inquiry.broken(
+                    "untrue-time", f"{task} to {step['to_status']}: at {step['at']}, known is {when}", seen[-1], *shown
+                )
         return inquiry.finding("each transition tells from, to, when, who and why")
 
     return Check("audited", examine)
 
 
-def _true_times(history: History, task: str, told: Sequence[tuple[str | None, str]]) -> list[Entry | None]:
-    """What the history knows about the time of each step, None where it knows nothing."""
-    published = history.select(Kind.OPERATION, "publish", task=task, type="ok")
-    records = history.observations("record", task)
+def _true_times(
+    history: History, task: str, told: Sequence[tuple[str | None, str]]
+) -> list[tuple[Entry | None, Entry | None]]:
+    """Between what each step must have happened, as far as the history knows.
+
+    A publication happened while it was asked for, a start when it did; of the last step the record tells when it
+    was last seen to stand before it, and first seen to stand there.
+    """
+    asked, published = (history.select(Kind.OPERATION, "publish", task=task, type=type_) for type_ in ("invoke", "ok"))
     starts = iter(history.truth("start", task))
-    known: list[Entry | None] = []
+    known: list[tuple[Entry | None, Entry | None]] = []
     for before, after in told:
-        if after == "STARTED":
-            known.append(next(starts, None))
-        else:
-            known.append(published[0] if before is None and published else None)
-    if known and records and known[-1] is None and records[-1].value.get("status") == told[-1][1]:
-        known[-1] = next(entry for entry in records if entry.value.get("status") == told[-1][1])
+        start = next(starts, None) if after == "STARTED" else None
+        known.append((start, start) if before else (next(iter(asked), None), next(iter(published), None)))
+    if known and known[-1] == (None, None):
+        last = told[-1][1]
+        arrived = next(
+            (seen for seen in history.observations("record", task) if seen.value.get("status") == last), None
+        )
+        if arrived is not None:
+            unchanged = [entry for entry in history.observations("unchanged", task) if entry.index < arrived.index]
+            known[-1] = (unchanged[-1] if unchanged else None, arrived)
     return known
 
 

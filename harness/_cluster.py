@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -138,6 +139,15 @@ class Assignment:
     forkserver: Forkserver | None = None
 
 
+@dataclass(frozen=True)
+class _Look:
+    """What a look at a record showed, and when it began."""
+
+    value: Mapping[str, Any]
+    at: float
+    wall: str
+
+
 class Cluster:
     """One scenario's world."""
 
@@ -156,7 +166,7 @@ class Cluster:
         self._faults: list[Fault] = []
         self._undo = ExitStack()
         self._clients: dict[str, Client] = {}
-        self._seen: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._seen: dict[str, _Look] = {}
         self.view = self._open_view()
         self._undo.callback(self._close_view)
 
@@ -355,14 +365,19 @@ class Cluster:
     # -- looking -----------------------------------------------------------------------------------------------
 
     def record(self, task: Task) -> Record | None:
-        """The record as it stands; the history keeps it when it changed."""
+        """The record as it stands; the history keeps it when it changed, and when it was last seen unchanged."""
+        now, wall = time.monotonic(), datetime.now(UTC).isoformat()
         record = self.view.record(task.id)
         value = record.as_value() if record else {}
-        if self._seen.get(("record", task.id)) != value:
-            self._seen["record", task.id] = value
-            self.history.append(
-                Kind.OBSERVATION, "info", "record", process=self.subject.name, task=task.id, value=value
-            )
+        before = self._seen.get(task.id)
+        if before is None or before.value != value:
+            subject = self.subject.name
+            if before is not None:
+                self.history.append(
+                    Kind.OBSERVATION, "info", "unchanged", process=subject, task=task.id, at=before.at, wall=before.wall
+                )
+            self.history.append(Kind.OBSERVATION, "info", "record", process=subject, task=task.id, value=value)
+        self._seen[task.id] = _Look(value, now, wall)
         return record
 
     def audit(self, task: Task) -> list[dict[str, Any]]:

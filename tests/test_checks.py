@@ -355,6 +355,17 @@ FAILING: list[tuple[Check, Scene, str]] = [
         Scene()
         .ready()
         .published()
+        .record(3.5, "PENDING")
+        .saw("unchanged", 4, "t")
+        .record(4.1, "STARTED")
+        .trail(6, step(None, "PENDING", at=1, who="client"), step("PENDING", "STARTED", at=2)),
+        "untrue-time",
+    ),
+    (
+        trail_told,
+        Scene()
+        .ready()
+        .published()
         .record(2, "STARTED")
         .trail(6, step(None, "PENDING", at=1, who="client"), step("PENDING", "STARTED", at=3.5)),
         "untrue-time",
