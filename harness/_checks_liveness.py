@@ -207,20 +207,15 @@ def heartbeat_stands(task: str, begin: str, end: str) -> Check:
 
     def examine(history: History) -> Finding:
         inquiry = Inquiry("heartbeat-stands")
-        begins, ends = history.observations(begin), history.observations(end)
-        if not begins or not ends:
-            inquiry.lacking(f"the notes {begin!r} and {end!r}")
+        before, during = _looks_between(history, task, begin, end)
+        if before is None or before.value.get("last_heartbeat") is None:
+            inquiry.lacking(f"a heartbeat of {task} before the note {begin!r}, and the note {end!r}")
             return inquiry.finding("")
-        seen = [entry for entry in history.observations("record", task) if entry.at < ends[0].at]
-        before = [entry for entry in seen if entry.at <= begins[0].at][-1:]
-        if not before or before[0].value.get("last_heartbeat") is None:
-            inquiry.lacking(f"a heartbeat of {task} before it was stopped")
-            return inquiry.finding("")
-        for entry in seen:
-            if entry.at > begins[0].at and entry.value.get("last_heartbeat") != before[0].value["last_heartbeat"]:
-                inquiry.broken("false-heartbeat", f"{task} is stopped, and its heartbeat moves", before[0], entry)
-                break
         inquiry.seen()
+        for entry in during:
+            if entry.value.get("last_heartbeat") != before.value["last_heartbeat"]:
+                inquiry.broken("false-heartbeat", f"{task} is stopped, and its heartbeat moves", before, entry)
+                break
         return inquiry.finding("no heartbeat was claimed for a stopped task")
 
     return Check("heartbeat-stands", examine)
@@ -280,22 +275,28 @@ def unchanged_between(task: str, begin: str, end: str, kind: str) -> Check:
 
     def examine(history: History) -> Finding:
         inquiry = Inquiry("unchanged-between")
-        begins, ends = history.observations(begin), history.observations(end)
-        if not begins or not ends:
-            inquiry.lacking(f"the notes {begin!r} and {end!r}")
+        before, during = _looks_between(history, task, begin, end)
+        if before is None:
+            inquiry.lacking(f"a record of {task} before the note {begin!r}, and the note {end!r}")
             return inquiry.finding("")
-        seen = [entry for entry in history.observations("record", task) if entry.at < ends[0].at]
-        before = [entry for entry in seen if entry.at <= begins[0].at][-1:]
-        for entry in seen:
-            if entry.at > begins[0].at and before:
-                changed = _differences(before[0], entry)
-                if changed:
-                    inquiry.broken(kind, f"{task} changed: {changed}", before[0], entry)
-        if before:
-            inquiry.seen()
+        inquiry.seen()
+        for entry in during:
+            changed = _differences(before, entry)
+            if changed:
+                inquiry.broken(kind, f"{task} changed: {changed}", before, entry)
         return inquiry.finding("the record did not change")
 
     return Check("unchanged-between", examine)
+
+
+def _looks_between(history: History, task: str, begin: str, end: str) -> tuple[Entry | None, list[Entry]]:
+    """The last look at a record before the first note, none where a note is missing, and those between the notes."""
+    begins, ends = history.observations(begin), history.observations(end)
+    if not begins or not ends:
+        return None, []
+    seen = [entry for entry in history.observations("record", task) if entry.at < ends[0].at]
+    before = [entry for entry in seen if entry.at <= begins[0].at]
+    return (before[-1] if before else None), seen[len(before) :]
 
 
 def _differences(before: Entry, after: Entry) -> str:

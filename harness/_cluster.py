@@ -312,6 +312,13 @@ class Cluster:
         self.history.append(Kind.OPERATION, "ok", "eager", process="client", task=handle.id, value={"returned": value})
         return handle
 
+    def revoke(self, task: Task, *, terminate: bool = False) -> None:
+        """Revoke it as an application does: for workers that have not started it, or to end what they execute."""
+        value = {"terminate": terminate}
+        self.history.append(Kind.OPERATION, "invoke", "revoke", process="client", task=task.id, value=value)
+        self.client().ask("revoke", task_id=task.id, terminate=terminate)
+        self.history.append(Kind.OPERATION, "ok", "revoke", process="client", task=task.id, value=value)
+
     def describe(self, args: Sequence[Any], kwargs: Mapping[str, Any], serializer: str, make: str | None = None) -> str:
         """What a task must be given when these arguments are published, in the workload's words."""
         said: str = self.client().ask("describe", arguments=packed(args, kwargs), serializer=serializer, make=make)

@@ -34,7 +34,7 @@ def test_every_path_speaks_one_vocabulary(cluster: Cluster) -> None:
     cluster.await_record(cluster.publish("ok", queue="a", options={"expires": -1}), {"REVOKED"})
     cluster.await_record(cluster.publish("hold", queue="a", options={"soft_time_limit": 1}), {"FAILURE"})
     terminated = cluster.hold("a")
-    cluster.client().ask("revoke", task_id=terminated.id, terminate=True)
+    cluster.revoke(terminated, terminate=True)
     cluster.await_record(terminated, {"REVOKED"})
 
     cluster.plant(cluster.unpublished("hold"), status=FOREIGN, name="conformance.hold")

@@ -3,6 +3,7 @@
 import pytest
 
 from harness import Cluster, audited, kill
+from scenarios.stale.revocations import revoke_in_three_ways
 
 PUBLISHED = (None, "PENDING", "client", "published")
 
@@ -40,28 +41,16 @@ def test_ordinary_lives(cluster: Cluster) -> None:
 def test_revocations(cluster: Cluster) -> None:
     """Tasks expire, are revoked while they wait, and are terminated: the trail tells them apart."""
     worker = cluster.worker("a")
-    expired = cluster.publish("ok", queue="a", options={"expires": -1})
-    cluster.await_record(expired, {"REVOKED"})
-    ahead = cluster.hold("a")
-    waiting = cluster.publish("ok", queue="a")
-    cluster.await_log(worker.process, "received", waiting.id)
-
-    cluster.client().ask("revoke", task_id=waiting.id, terminate=False)
-    cluster.await_log(worker.process, "flagged as revoked", waiting.id)
-    ahead.release()
-    cluster.await_record(waiting, {"REVOKED"})
-    terminated = cluster.hold("a")
-    cluster.client().ask("revoke", task_id=terminated.id, terminate=True)
-    cluster.await_record(terminated, {"REVOKED"})
-    for task in (expired, waiting, terminated):
+    revoked = revoke_in_three_ways(cluster, worker)
+    for task in (revoked.expired, revoked.waiting, revoked.terminated):
         cluster.audit(task)
 
     node = worker.node
     cluster.judge(
-        audited(expired.id, [PUBLISHED, ("PENDING", "REVOKED", node, "expired")]),
-        audited(waiting.id, [PUBLISHED, ("PENDING", "REVOKED", node, "revoked")]),
+        audited(revoked.expired.id, [PUBLISHED, ("PENDING", "REVOKED", node, "expired")]),
+        audited(revoked.waiting.id, [PUBLISHED, ("PENDING", "REVOKED", node, "revoked")]),
         audited(
-            terminated.id,
+            revoked.terminated.id,
             [PUBLISHED, ("PENDING", "STARTED", node, "started"), ("STARTED", "REVOKED", node, "terminated")],
         ),
     )

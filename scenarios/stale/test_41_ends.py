@@ -3,6 +3,7 @@
 import pytest
 
 from harness import Cluster, ends_kept, kill
+from scenarios.stale.revocations import revoke_in_three_ways
 
 LARGE_BYTES = 300_000
 
@@ -39,21 +40,9 @@ def test_each_end_keeps_what_belongs_to_it(cluster: Cluster) -> None:
 def test_revoked_in_three_ways(cluster: Cluster) -> None:
     """Tasks expire, are revoked while they wait, and are terminated: each record says at which worker, and why."""
     worker = cluster.worker("a")
-    expired = cluster.publish("ok", queue="a", options={"expires": -1})
-    cluster.await_record(expired, {"REVOKED"})
-    ahead = cluster.hold("a")
-    waiting = cluster.publish("ok", queue="a")
-    cluster.await_log(worker.process, "received", waiting.id)
+    revoked = revoke_in_three_ways(cluster, worker)
 
-    cluster.client().ask("revoke", task_id=waiting.id, terminate=False)
-    cluster.await_log(worker.process, "flagged as revoked", waiting.id)
-    ahead.release()
-    cluster.await_record(waiting, {"REVOKED"})
-    terminated = cluster.hold("a")
-    cluster.client().ask("revoke", task_id=terminated.id, terminate=True)
-    cluster.await_record(terminated, {"REVOKED"})
-
-    ways = {expired: "expired", terminated: "terminated", waiting: "revoked"}
+    ways = {revoked.expired: "expired", revoked.terminated: "terminated", revoked.waiting: "revoked"}
     cluster.judge(
         ends_kept(
             {
