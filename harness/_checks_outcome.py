@@ -121,7 +121,10 @@ def _marked(result: Any, size: int) -> bool:
 
 
 def closed_once(tasks: Sequence[str]) -> Check:
-    """Each task has exactly one terminal transition in its trail. Violations: `closed-twice`, `not-closed`."""
+    """Each task has exactly one terminal transition in its trail, and no refusal of the same one told again.
+
+    Violations: `closed-twice`, `closed-in-vain`, `not-closed`.
+    """
 
     def examine(history: History) -> Finding:
         inquiry = Inquiry("closed-once")
@@ -131,6 +134,7 @@ def closed_once(tasks: Sequence[str]) -> Check:
                 inquiry.lacking(f"the trail of {task}")
                 continue
             ends = [step for step in seen[-1].value["trail"] if step["to_status"] in TERMINAL and not step["refused"]]
+            tried = [step for step in seen[-1].value["trail"] if ends and step["to_status"] == ends[0]["to_status"]]
             if len(ends) > 1:
                 inquiry.broken(
                     "closed-twice",
@@ -139,6 +143,9 @@ def closed_once(tasks: Sequence[str]) -> Check:
                 )
             elif not ends:
                 inquiry.broken("not-closed", f"{task} was never closed", seen[-1])
+            elif len(tried) > 1:
+                message = f"{task} was closed once, and {len(tried) - 1} times in vain"
+                inquiry.broken("closed-in-vain", message, seen[-1])
             else:
                 inquiry.seen()
         return inquiry.finding(f"{len(tasks)} tasks, each closed once")

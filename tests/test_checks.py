@@ -298,6 +298,7 @@ FAILING: list[tuple[Check, Scene, str]] = [
         "unbounded-result",
     ),
     (closed, scene().trail(6, step("STARTED", "SUCCESS"), step("SUCCESS", "FAILURE")), "closed-twice"),
+    (closed, scene().trail(6, step("STARTED", "REVOKED"), step(None, "REVOKED", refused=True)), "closed-in-vain"),
     (closed, scene().trail(6, step(None, "STARTED")), "not-closed"),
     (
         legal,
