@@ -42,13 +42,15 @@ _ANSWER_S = 40.0
 class ForkedProcess:
     """A process of the fork server; what `subprocess.Popen` offers, as far as the harness uses it."""
 
-    def __init__(self, server: Forkserver, pid: int, stdin: IO[bytes] | None, stdout: IO[bytes] | None) -> None:
+    def __init__(
+        self, server: Forkserver, pid: int, handle: int, stdin: IO[bytes] | None, stdout: IO[bytes] | None
+    ) -> None:
         self.pid = pid
         self.stdin = stdin
         self.stdout = stdout
         self.returncode: int | None = None
         self._server = server
-        self._handle = os.pidfd_open(pid)
+        self._handle = handle
 
     def poll(self) -> int | None:
         """The exit code; None while it runs."""
@@ -116,21 +118,22 @@ class Forkserver:
         program = {"arguments": list(arguments), "environment": dict(environment), "directory": str(directory)}
         with Path(os.devnull).open("rb") as nothing:
             if not pipe:
-                pid = self._ask(program, [nothing.fileno(), log.fileno(), log.fileno()])
-                return ForkedProcess(self, pid, None, None)
+                return ForkedProcess(
+                    self, *self._ask(program, [nothing.fileno(), log.fileno(), log.fileno()]), None, None
+                )
             child_in, into = os.pipe()
             out, child_out = os.pipe()
             try:
-                pid = self._ask(program, [child_in, child_out, log.fileno()])
+                pid, handle = self._ask(program, [child_in, child_out, log.fileno()])
             finally:
                 os.close(child_in)
                 os.close(child_out)
-            return ForkedProcess(self, pid, os.fdopen(into, "wb"), os.fdopen(out, "rb"))
+            return ForkedProcess(self, pid, handle, os.fdopen(into, "wb"), os.fdopen(out, "rb"))
 
     def exit_code(self, pid: int) -> int:
         """Of a process that has ended."""
         while pid not in self._ended:
-            self._note(self._receive())
+            self._note(self._receive()[0])
         return self._ended.pop(pid)
 
     def close(self) -> None:
@@ -140,30 +143,32 @@ class Forkserver:
             self._server.kill()
             self._server.wait()
 
-    def _ask(self, program: Mapping[str, object], descriptors: Sequence[int]) -> int:
+    def _ask(self, program: Mapping[str, object], descriptors: Sequence[int]) -> tuple[int, int]:
+        """The process id, and a descriptor of the process that no recycled id can mistake."""
         self.launch()
         assert self._control is not None
         try:
             socket.send_fds(self._control, [json.dumps(program).encode()], list(descriptors))
         except OSError as error:
             raise self._broken(str(error)) from error
-        while "started" not in (answer := self._receive()):
+        while True:
+            answer, handles = self._receive()
+            if "started" in answer:
+                return answer["started"], handles[0]
             self._note(answer)
-        return answer["started"]
 
     def _note(self, answer: Mapping[str, int]) -> None:
         self._ended[answer["ended"]] = answer["code"]
 
-    def _receive(self) -> dict[str, int]:
+    def _receive(self) -> tuple[dict[str, int], list[int]]:
         assert self._control is not None
         try:
-            packet = self._control.recv(_PACKET_BYTES)
+            packet, handles, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, 1)
         except OSError as error:
             raise self._broken(str(error)) from error
         if not packet:
             raise self._broken("it ended")
-        answer: dict[str, int] = json.loads(packet)
-        return answer
+        return json.loads(packet), handles
 
     def _broken(self, cause: str) -> SetupBroken:
         said = self._log.read_text(errors="replace")[-2000:]

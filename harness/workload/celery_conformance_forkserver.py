@@ -6,7 +6,8 @@ customisation that its PYTHONPATH names, and runs the program as `python -m` or 
 the application are never imported here.
 
 It talks over a socket of packets, given by number: a request carries the program and three descriptors and is
-answered with the process id; the end of a program is told as it happens. It ends when the other side does.
+answered with the process id and a descriptor of the process; the end of a program is told as it happens. It ends
+when the other side does.
 """
 
 from __future__ import annotations
@@ -51,8 +52,9 @@ def serve(control: socket.socket) -> tuple[dict[str, Any], list[int]]:
                 return json.loads(packet), descriptors
             for descriptor in descriptors:
                 os.close(descriptor)
-            selector.register(os.pidfd_open(pid), selectors.EVENT_READ, pid)
-            _tell(control, {"started": pid})
+            handle = os.pidfd_open(pid)
+            selector.register(handle, selectors.EVENT_READ, pid)
+            _tell(control, {"started": pid}, handle)
 
 
 def become(program: dict[str, Any], descriptors: list[int], base_path: list[str]) -> None:
@@ -81,9 +83,9 @@ def become(program: dict[str, Any], descriptors: list[int], base_path: list[str]
         runpy.run_path(first, run_name="__main__")
 
 
-def _tell(control: socket.socket, message: dict[str, int]) -> None:
+def _tell(control: socket.socket, message: dict[str, int], *descriptors: int) -> None:
     try:
-        control.send(json.dumps(message).encode())
+        socket.send_fds(control, [json.dumps(message).encode()], descriptors)
     except OSError:
         os._exit(0)
 
