@@ -47,7 +47,7 @@ def current() -> Identity | None:
 
 
 def register(engine: Engine, identity: Identity, lease_s: float) -> None:
-    """Write the incarnation with a fresh lease, or renew it. Raises SQLAlchemy's errors."""
+    """Write the incarnation with a fresh lease. Raises SQLAlchemy's errors."""
     with engine.begin() as connection:
         connection.execute(
             upsert(Incarnation)
@@ -59,9 +59,7 @@ def register(engine: Engine, identity: Identity, lease_s: float) -> None:
                 started_at=func.clock_timestamp(),
                 renewed_at=func.clock_timestamp(),
             )
-            .on_conflict_do_update(
-                index_elements=[Incarnation.incarnation_id], set_={"renewed_at": func.clock_timestamp()}
-            )
+            .on_conflict_do_nothing()
         )
 
 

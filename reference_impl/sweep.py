@@ -122,10 +122,12 @@ def sweep(
     force: bool = False,
     dry_run: bool = False,
     prove_broker: bool = False,
+    own: UUID | None = None,
     told: Collection[Finding] = (),
 ) -> SweepReport:
     """Make one pass. With `prove_broker` the roll is called even if nobody is suspect.
 
+    `own` is the incarnation that sweeps: its keeper may be slow to start, and it must not take itself for dead.
     `told` are the findings of the pass before, which the log does not repeat.
 
     One task that cannot be closed does not keep the others. Raises SQLAlchemy's errors when the database fails as
@@ -137,15 +139,18 @@ def sweep(
         watched = _pulse(lock, settings)
         rows = lock.execute(_SUSPECTS, {"lease_s": settings.lease_s}).all()
         lock.commit()
-        suspects = {str(row.incarnation_id) for row in rows if row.lease_ran_out}
+        suspects = {str(row.incarnation_id) for row in rows if row.lease_ran_out and row.incarnation_id != own}
         call = None
         if prove_broker or (watched and suspects):
             call = call_the_roll(app, settings.ping_timeout_s, suspects)
         watched = _pulse(lock, settings) and watched
-        findings = [
-            _close_or_tell(engine, settings, row, _judge(row, call, watched=watched, force=force), by, dry_run=dry_run)
-            for row in rows
-        ]
+        findings = []
+        for row in rows:
+            if own is not None and row.incarnation_id == own:
+                verdict = Liveness.ALIVE, "it makes this sweep itself"
+            else:
+                verdict = _judge(row, call, watched=watched, force=force)
+            findings.append(_close_or_tell(engine, settings, row, verdict, by, dry_run=dry_run))
         if not dry_run:
             findings += _give_up_waiting(engine, by=by)
     report = SweepReport(

@@ -60,9 +60,14 @@ class Sweeper:
 
     def _sweep_once(self, engine: Engine) -> None:
         try:
-            # Who sweeps lives: a keeper that is slow to start must not have the worker take itself for dead.
-            incarnation.register(engine, self._identity, self._settings.lease_s)
-            report = sweep(engine, self._app, self._settings, by=f"sweep {self._identity.node}", told=self._told)
+            report = sweep(
+                engine,
+                self._app,
+                self._settings,
+                by=f"sweep {self._identity.node}",
+                own=self._identity.incarnation_id,
+                told=self._told,
+            )
         except Exception as error:  # noqa: BLE001 - a failed pass must not end the worker or the next pass
             original = getattr(error, "orig", None) or error
             cause = f"{type(original).__name__}: {' '.join(str(original).split())}"
@@ -71,7 +76,8 @@ class Sweeper:
             self._last_failure = cause
         else:
             self._last_failure = None
-            self._told = report.findings
+            if report.skipped is None:
+                self._told = report.findings
 
     def _tend_keeper(self) -> None:
         if self._keeper is not None and self._keeper.poll() is not None and not self._stopping.is_set():

@@ -417,6 +417,19 @@ def test_a_task_that_cannot_be_closed_does_not_keep_the_others(
     assert line.startswith("tracking: task mail.send[b] was not closed by sweep: CheckViolation: ")
 
 
+def test_a_worker_does_not_doubt_itself(app: Celery, engine: Engine, make_settings: MakeSettings, start: Start) -> None:
+    """A lease that has run out is no reason for a worker to take itself for dead, while it sweeps."""
+    own = start("a")
+    watched(engine)
+
+    by_itself = sweep(engine, app, make_settings(), by="sweep", own=own)
+    by_another = sweep(engine, app, make_settings(), by="sweep")
+
+    assert told(by_itself) == {"a": (Liveness.ALIVE, "none")}
+    assert by_itself.findings[0].why == "it makes this sweep itself"
+    assert told(by_another) == {"a": (Liveness.DEAD, "revoked")}
+
+
 def test_a_worker_that_cannot_be_judged_is_told_once(
     app: Celery, engine: Engine, make_settings: MakeSettings, start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -59,6 +59,7 @@ def test_any_sequence_of_signals(cluster: Cluster, harness_seed: int) -> None:
     )
     @given(SIGNALS)
     @example(["prerun:1", "success:1"])
+    @example(["published", "success:1"])
     @example(["success:1", "prerun:1", "published"])
     @example(["prerun:1", "success:1", "prerun:2", "retry:1", "published", "failure:2", "revoked"])
     @example(["published", "prerun:1", "prerun:2", "success:1", "success:2"])
