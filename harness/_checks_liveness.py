@@ -9,7 +9,6 @@ from harness._executions import executions, sweeper_since
 from harness._history import Entry, History, Kind
 from harness._verdict import Check, Finding, Inquiry
 
-OPEN = {"PENDING", "STARTED", "RETRY"}
 CLOSED = {"SUCCESS", "FAILURE", "REVOKED"}
 GIVEN_UP = {"FAILURE", "REVOKED"}
 
@@ -30,8 +29,8 @@ def live_tasks_untouched() -> Check:
                 over = execution.returned and execution.end is not None and seen.at >= execution.end.at
                 inquiry.seen(int(live or over))
                 claimed |= live and status == "STARTED"
-                taken = live and (status in {"REVOKED", "FAILURE", "RETRY"} or (claimed and status == "PENDING"))
-                if taken or (over and status in {"REVOKED", "FAILURE"}):
+                taken = live and (status in {*GIVEN_UP, "RETRY"} or (claimed and status == "PENDING"))
+                if taken or (over and status in GIVEN_UP):
                     how = "executes" if live else "has returned"
                     said = seen.value.get("error_message") or seen.value.get("reason") or "no reason given"
                     inquiry.broken(
