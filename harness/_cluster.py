@@ -6,9 +6,7 @@ A scenario starts workers, publishes, arranges its race by marks and faults, loo
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
 import sys
 import time
 import uuid
@@ -22,6 +20,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from harness._client import Client, ClientFailed, Links, packed
+from harness._command import CommandRun, command_process, run_to_end
 from harness._errors import NeverCame, SetupBroken
 from harness._faults import Evidence, Fault
 from harness._forkserver import Forkserver
@@ -107,22 +106,6 @@ class Worker:
 
 
 @dataclass(frozen=True)
-class CommandRun:
-    """What a command of the subject's command line did."""
-
-    exit_code: int
-    output: str
-    errors: str
-
-    def json(self) -> Any:
-        """Its standard output as JSON; None where it is none."""
-        try:
-            return json.loads(self.output)
-        except ValueError:
-            return None
-
-
-@dataclass(frozen=True)
 class Assignment:
     """All that a cluster is given by its runtime."""
 
@@ -196,7 +179,8 @@ class Cluster:
         argv += ["-n", node, "--pool", pool, "-c", str(concurrency), "-Q", ",".join(queues or [name]), "-l", "INFO"]
         argv += ["--without-mingle", "--without-gossip"]
         extra = {"CELERY_CONFORMANCE_NODE": node, **(environment or {})}
-        process = self._start(f"worker-{name}", argv, links, extra, timing, forked=pool not in _PATCHING_POOLS)
+        place = self._place(links, timing or self.timing)
+        process = self._start(f"worker-{name}", argv, place, extra, forked=pool not in _PATCHING_POOLS)
         worker = Worker(node, process, links)
         self.history.append(Kind.OPERATION, "invoke", "start worker", process=node, value={"pool": pool})
         if wait:
@@ -225,7 +209,8 @@ class Cluster:
             links = self._links(name) if behind_proxy else None
             script = _HERE / "workload" / "celery_conformance_client.py"
             argv = [sys.executable, str(script), self.subject.app]
-            self._clients[name] = Client(self._start(name, argv, links, environment or {}, None, pipe=True), links)
+            process = self._start(name, argv, self._place(links, self.timing), environment or {}, pipe=True)
+            self._clients[name] = Client(process, links)
         return self._clients[name]
 
     def run_command(self, name: str, *flags: str, link: Proxy | None = None, **words: str) -> CommandRun:
@@ -236,16 +221,12 @@ class Cluster:
         argv = self.subject.command(name, place, **words)
         assert argv is not None, f"{self.subject.name} has no command {name}"
         self.history.append(Kind.OPERATION, "invoke", name, process="cli", value={"flags": flags})
-        run = subprocess.run(
-            [*argv, *flags],
-            env=self._environment(place, {}),
-            cwd=Path.cwd(),
-            capture_output=True,
-            text=True,
-            timeout=STARTUP_S + self.timing.patience_s,
-            check=False,
+        environment = self._environment(place, {})
+        process = command_process(
+            self._label(name), [*argv, *flags], environment, self.directory, self._assignment.forkserver
         )
-        done = CommandRun(run.returncode, run.stdout, run.stderr)
+        self.processes.append(process)
+        done = run_to_end(process, STARTUP_S + self.timing.patience_s)
         value = {"flags": flags, "exit_code": done.exit_code, "report": done.json(), "errors": done.errors[-2000:]}
         self.history.append(Kind.OPERATION, "fail" if done.exit_code else "ok", name, process="cli", value=value)
         return done
@@ -600,22 +581,24 @@ class Cluster:
             self.subject, place, self._assignment.scratch, self.directory, self._assignment.defect, extra
         )
 
+    def _label(self, name: str) -> str:
+        count = sum(process.name.split("#")[0] == name for process in self.processes)
+        return f"{name}#{count + 1}" if count else name
+
     def _start(
         self,
         name: str,
         argv: Sequence[str],
-        links: Links | None,
+        place: Place,
         extra: Mapping[str, str],
-        timing: Timing | None,
         *,
         pipe: bool = False,
         forked: bool = True,
     ) -> OwnedProcess:
-        count = sum(process.name.split("#")[0] == name for process in self.processes)
-        label = f"{name}#{count + 1}" if count else name
-        environment = self._environment(self._place(links, timing or self.timing), extra)
+        label = self._label(name)
         log = self.directory / f"{label}.log"
         forkserver = self._assignment.forkserver if forked else None
+        environment = self._environment(place, extra)
         process = OwnedProcess(label, argv, environment, Path.cwd(), log, pipe=pipe, forkserver=forkserver)
         self.processes.append(process)
         process.start()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,7 +12,8 @@ from pathlib import Path
 
 from harness._binaries import PostgresBinaries, RedisBinary, find_postgres, find_redis
 from harness._cluster import Assignment, Cluster, inherited_environment, subject_environment
-from harness._errors import SetupBroken
+from harness._command import command_process, run_to_end
+from harness._errors import NeverCame, SetupBroken
 from harness._forkserver import Forkserver
 from harness._scratch import LABEL, Scratch
 from harness._servers import HOST, REDIS_DATABASES, Servers, start_servers
@@ -135,13 +135,14 @@ class EmbeddedRuntime:
         if argv is not None:
             (directory / "defect").mkdir(exist_ok=True)
             environment = subject_environment(self._subject, place, self._scratch.path, directory, defect, {})
-            run = subprocess.run(
-                argv, env=environment, cwd=Path.cwd(), capture_output=True, text=True, timeout=STARTUP_S, check=False
-            )
+            try:
+                run = run_to_end(command_process("prepare", argv, environment, directory, self._forkserver), STARTUP_S)
+            except NeverCame as error:
+                raise SetupBroken(f"{self._subject.name}: `{' '.join(argv)}`: {error}") from error
             shutil.rmtree(directory / "defect")
-            if run.returncode:
+            if run.exit_code:
                 raise SetupBroken(
-                    f"{self._subject.name}: `{' '.join(argv)}` failed:\n{(run.stdout + run.stderr)[-2000:]}"
+                    f"{self._subject.name}: `{' '.join(argv)}` failed:\n{(run.output + run.errors)[-2000:]}"
                 )
         self._prepared.add((servers.postgres.name, template))
         return template

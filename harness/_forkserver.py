@@ -1,4 +1,4 @@
-"""Workers and clients that start fast: forked from a process that holds Celery's modules already.
+"""Processes of the subject that start fast: forked from a process that holds Celery's modules already.
 
 A process started here is what `subprocess` would have made, but for three things: its parent is the fork server,
 its command line in the process table is the fork server's, and the libraries were imported before its environment
@@ -112,23 +112,34 @@ class Forkserver:
         self._control = ours
 
     def start(
-        self, arguments: Sequence[str], environment: Mapping[str, str], directory: Path, log: IO[bytes], *, pipe: bool
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        directory: Path,
+        output: IO[bytes] | None,
+        log: IO[bytes],
     ) -> ForkedProcess:
-        """Start `python ARGUMENTS` (`-m module ...` or a script) in a session of its own."""
+        """Start `python ARGUMENTS` (`-m module ...` or a script) in a session of its own.
+
+        Standard error goes into `log`, standard output into `output`; without that, input and output are pipes.
+        """
         program = {"arguments": list(arguments), "environment": dict(environment), "directory": str(directory)}
-        with Path(os.devnull).open("rb") as nothing:
-            if not pipe:
-                return ForkedProcess(
-                    self, *self._ask(program, [nothing.fileno(), log.fileno(), log.fileno()]), None, None
-                )
-            child_in, into = os.pipe()
-            out, child_out = os.pipe()
-            try:
-                pid, handle = self._ask(program, [child_in, child_out, log.fileno()])
-            finally:
-                os.close(child_in)
-                os.close(child_out)
-            return ForkedProcess(self, pid, handle, os.fdopen(into, "wb"), os.fdopen(out, "rb"))
+        if output is not None:
+            with Path(os.devnull).open("rb") as nothing:
+                streams = [nothing.fileno(), output.fileno(), log.fileno()]
+                return ForkedProcess(self, *self._ask(program, streams), None, None)
+        child_in, into = os.pipe()
+        out, child_out = os.pipe()
+        try:
+            pid, handle = self._ask(program, [child_in, child_out, log.fileno()])
+        except SetupBroken:
+            os.close(into)
+            os.close(out)
+            raise
+        finally:
+            os.close(child_in)
+            os.close(child_out)
+        return ForkedProcess(self, pid, handle, os.fdopen(into, "wb"), os.fdopen(out, "rb"))
 
     def exit_code(self, pid: int) -> int:
         """Of a process that has ended."""

@@ -56,7 +56,10 @@ class Account:
 
 @dataclass
 class OwnedProcess:
-    """A process with a session, a log file and a name of its own; forked where a fork server is given."""
+    """A process with a session, a log file and a name of its own; forked where a fork server is given.
+
+    Its standard output goes into a pipe with `pipe`, into the file `output` where one is given, else into the log.
+    """
 
     name: str
     argv: Sequence[str]
@@ -65,15 +68,16 @@ class OwnedProcess:
     log: Path
     account: Account | None = None
     pipe: bool = False
+    output: Path | None = None
     forkserver: Forkserver | None = None
     _popen: subprocess.Popen[bytes] | ForkedProcess | None = field(default=None, init=False)
 
     def start(self) -> None:
         """Start it, or start it again after its end; the log goes on in the same file."""
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as log, (self.output or self.log).open("ab") as output:
             if self.forkserver is not None:
                 self._popen = self.forkserver.start(
-                    self.argv[1:], self.environment, self.directory, log, pipe=self.pipe
+                    self.argv[1:], self.environment, self.directory, None if self.pipe else output, log
                 )
                 return
             self._popen = subprocess.Popen(
@@ -81,7 +85,7 @@ class OwnedProcess:
                 env=dict(self.environment),
                 cwd=self.directory,
                 stdin=subprocess.PIPE if self.pipe else subprocess.DEVNULL,
-                stdout=subprocess.PIPE if self.pipe else log,
+                stdout=subprocess.PIPE if self.pipe else output,
                 stderr=log,
                 start_new_session=True,
                 user=self.account.uid if self.account else None,

@@ -61,7 +61,7 @@ def start(server: Forkserver, log: Path, tmp_path: Path) -> Iterator[Start]:
         script = tmp_path / f"program{len(started)}.py"
         script.write_text(text)
         with log.open("ab") as into:
-            process = server.start([str(script), *arguments], environment, tmp_path, into, pipe=pipe)
+            process = server.start([str(script), *arguments], environment, tmp_path, None if pipe else into, into)
         started.append(process)
         return process
 
@@ -94,7 +94,7 @@ def test_a_script_finds_what_a_new_interpreter_would_give_it(server: Forkserver,
     )
 
     with log.open("ab") as into:
-        process = server.start([str(script), "a", "b c"], environment, tmp_path, into, pipe=False)
+        process = server.start([str(script), "a", "b c"], environment, tmp_path, into, into)
     code = process.wait(30)
 
     assert code == 0
@@ -112,11 +112,23 @@ def test_a_module_is_run_as_the_main_program(server: Forkserver, log: Path, tmp_
     (tmp_path / "shop" / "__main__.py").write_text(TELL)
 
     with log.open("ab") as into:
-        process = server.start(["-m", "shop", "open"], {}, tmp_path, into, pipe=False)
+        process = server.start(["-m", "shop", "open"], {}, tmp_path, into, into)
     process.wait(30)
 
     told = json.loads(log.read_text())
     assert (told["arguments"], told["name"], told["path"][0]) == (["open"], "__main__", str(tmp_path))
+
+
+def test_output_is_kept_apart_from_the_log(server: Forkserver, log: Path, tmp_path: Path) -> None:
+    """What a program prints goes into one file, what it complains of into another."""
+    (tmp_path / "shop.py").write_text("import sys; print('sold'); print('out of stock', file=sys.stderr)")
+
+    with log.open("ab") as into, (tmp_path / "out").open("ab") as output:
+        process = server.start(["-m", "shop"], {}, tmp_path, output, into)
+    process.wait(30)
+
+    assert (tmp_path / "out").read_text() == "sold\n"
+    assert log.read_text() == "out of stock\n"
 
 
 def test_libraries_are_loaded_and_the_application_is_not(start: Start, log: Path) -> None:
@@ -210,7 +222,7 @@ def test_a_server_that_cannot_start_is_a_broken_set_up(tmp_path: Path) -> None:
     server = Forkserver((), {"PYTHONPATH": str(tmp_path)}, log)
 
     with log.open("ab") as into, pytest.raises(SetupBroken) as caught:
-        server.start(["-m", "shop"], {}, tmp_path, into, pipe=False)
+        server.start(["-m", "shop"], {}, tmp_path, into, into)
     server.close()
 
     assert "the fork server failed" in str(caught.value)
@@ -222,11 +234,25 @@ def test_a_module_that_is_not_there_is_not_preloaded(tmp_path: Path, log: Path) 
     server = Forkserver(("no_such_module",), {}, log)
 
     with log.open("ab") as into:
-        code = server.start(["-m", "this"], {}, tmp_path, into, pipe=False).wait(30)
+        code = server.start(["-m", "this"], {}, tmp_path, into, into).wait(30)
     server.close()
 
     assert code == 0
     assert "not preloaded: No module named 'no_such_module'" in log.read_text()
+
+
+def test_temporary_files_go_where_the_program_is_told(tmp_path: Path, log: Path) -> None:
+    """What a preloaded library made the fork server remember of its own place for them is forgotten."""
+    (tmp_path / "library.py").write_text("import tempfile; tempfile.gettempdir()")
+    (tmp_path / "shop.py").write_text("import tempfile; print(tempfile.gettempdir())")
+    (tmp_path / "own").mkdir()
+    server = Forkserver(("library",), {"PYTHONPATH": str(tmp_path)}, log)
+
+    with log.open("ab") as into:
+        server.start(["-m", "shop"], {"TMPDIR": str(tmp_path / "own")}, tmp_path, into, into).wait(30)
+    server.close()
+
+    assert log.read_text() == f"{tmp_path / 'own'}\n"
 
 
 def test_the_server_ends_with_its_owner(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ import selectors
 import site
 import socket
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ def become(program: dict[str, Any], descriptors: list[int], base_path: list[str]
     os.environ.clear()
     os.environ.update(program["environment"])
     time.tzset()
+    tempfile.tempdir = None  # what the standard library remembers of the fork server's environment
     first, *arguments = program["arguments"]
     python_path = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     own_path = program["directory"] if first == "-m" else str(Path(first).parent)
