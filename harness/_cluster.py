@@ -28,7 +28,7 @@ from harness._history import Entry, History, Kind
 from harness._journal import Journal
 from harness._processes import OwnedProcess, await_until
 from harness._proxy import Proxy
-from harness._scratch import LABEL
+from harness._scratch import LABEL, temporary_files
 from harness._servers import HOST, Servers
 from harness._subject import Place, Subject
 from harness._timing import STARTUP_S, Timing
@@ -622,6 +622,7 @@ def subject_environment(
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONUNBUFFERED": "1",
         "CELERY_CONFORMANCE_DIRECTORY": str(directory),
+        "TMPDIR": str(temporary_files(scratch)),
         LABEL: str(scratch),
         **loaded,
         **subject.environment(place),

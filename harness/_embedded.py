@@ -15,7 +15,7 @@ from harness._cluster import Assignment, Cluster, inherited_environment, subject
 from harness._command import command_process, run_to_end
 from harness._errors import NeverCame, SetupBroken
 from harness._forkserver import Forkserver
-from harness._scratch import LABEL, Scratch
+from harness._scratch import LABEL, Scratch, temporary_files
 from harness._servers import HOST, REDIS_DATABASES, Servers, start_servers
 from harness._subject import Place, Subject
 from harness._timing import STARTUP_S, Timing
@@ -102,7 +102,9 @@ class EmbeddedRuntime:
             if self._shared is not None:
                 self._shared.postgres.stop()
                 self._shared.redis.stop()
-            shutil.copytree(self._scratch.path, self._run_directory / "kept" / self._scratch.path.name)
+            temporary = temporary_files(self._scratch.path).name
+            kept = self._run_directory / "kept" / self._scratch.path.name
+            shutil.copytree(self._scratch.path, kept, ignore=shutil.ignore_patterns(temporary))
         elif self._shared is not None:
             self._shared.destroy()
         self._scratch.remove()

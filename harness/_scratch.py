@@ -39,6 +39,7 @@ class Scratch:
             self.path.mkdir()
             self.path.chmod(0o755)  # whatever the umask: as root, Postgres runs as a user who must enter
             owner = {"pid": os.getpid(), "created": psutil.Process().create_time()}
+            temporary_files(self.path).mkdir()
             (self.path / "owner.json").write_text(json.dumps(owner))
         except OSError as error:
             raise _unusable(self.path, error) from error
@@ -46,6 +47,11 @@ class Scratch:
     def remove(self) -> None:
         """Kill what still runs in it, then delete it."""
         remove_run(self.path)
+
+
+def temporary_files(scratch: Path) -> Path:
+    """Where processes of the run put temporary files: a worker that is killed leaves a directory of its own there."""
+    return scratch / "tmp"
 
 
 def prepare_root(root: Path) -> None:

@@ -49,9 +49,13 @@ def await_workers(run: subprocess.Popen[str], scratch_root: Path, runs: int = 1)
 
 
 def test_the_next_start_removes_what_a_killed_run_left(
-    launch: Launch, run_pytest: RunPytest, scratch_root: Path
+    launch: Launch, run_pytest: RunPytest, scratch_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run killed in the middle of a scenario leaves processes; the next start ends them, deletes, and says so."""
+    """A run killed in the middle of a scenario leaves processes; the next start ends them, deletes, and says so.
+
+    Nor does a worker that had no time to tidy up leave anything among the system's temporary files.
+    """
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     killed = launch("scenarios", "-k", HOLDS_A_TASK)
     (left,) = await_workers(killed, scratch_root)
     killed.kill()
@@ -66,6 +70,7 @@ def test_the_next_start_removes_what_a_killed_run_left(
     assert not any(process.is_running() for process in survivors)
     assert processes_of(left) == []
     assert list(scratch_root.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("helpers", [0, 2], ids=["alone", "with helpers"])
