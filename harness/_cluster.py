@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,28 +20,28 @@ from typing import Any, TypeVar
 import psycopg
 
 from harness._client import Client, ClientFailed, Links, packed
-from harness._command import CommandRun, command_process, run_to_end
+from harness._command import CommandRun, run_to_end
 from harness._errors import NeverCame, SetupBroken
 from harness._faults import Evidence, Fault
-from harness._forkserver import Forkserver
 from harness._history import Entry, History, Kind
 from harness._journal import Journal
-from harness._processes import OwnedProcess, await_until
+from harness._local import LocalPrograms
+from harness._processes import Process, await_until
 from harness._proxy import Proxy
-from harness._scratch import LABEL, temporary_files
-from harness._servers import HOST, Servers
+from harness._runtime import Runtime
+from harness._servers import Servers, open_redis, postgres_url, redis_url
 from harness._subject import Place, Subject
 from harness._timing import STARTUP_S, Timing
 from harness._verdict import Check, Judgement, Verdict, certify
 from harness._view import OWN_NAME, Record, View
 
 T = TypeVar("T")
+P = TypeVar("P", bound=Process)
 
 WORKING = "working"
 """The mark at which a task stays that a scenario holds without another name for it."""
 
 _HERE = Path(__file__).parent
-_PATCHING_POOLS = ("eventlet", "gevent")
 _SESSIONS = """
     SELECT a.pid, a.xact_start, a.state LIKE 'idle in transaction%%', count(l.mode)
     FROM pg_stat_activity a
@@ -89,7 +89,7 @@ class Worker:
     """A worker of the subject."""
 
     node: str
-    process: OwnedProcess
+    process: Process
     links: Links | None = None
 
     @property
@@ -110,16 +110,15 @@ class Assignment:
     """All that a cluster is given by its runtime."""
 
     subject: Subject
+    runtime: Runtime
+    programs: LocalPrograms
     servers: Servers
     database: str
-    database_url: str
     redis_database: int
     directory: Path
-    scratch: Path
     tag: str
     timing: Timing
     defect: Path | None = None
-    forkserver: Forkserver | None = None
 
 
 @dataclass(frozen=True)
@@ -139,13 +138,13 @@ class Cluster:
         self.subject = assignment.subject
         self.servers = assignment.servers
         self.timing = assignment.timing
-        self.database_url = assignment.database_url
+        self.database_url = postgres_url(self.servers.postgres, assignment.database)
         self.redis_database = assignment.redis_database
         self.directory = assignment.directory
         self.history = History(self.directory / "history.jsonl")
         self.journal = Journal(self.directory, self.history)
         self.judgement: Judgement | None = None
-        self.processes: list[OwnedProcess] = []
+        self.processes: list[Process] = []
         self._faults: list[Fault] = []
         self._undo = ExitStack()
         self._clients: dict[str, Client] = {}
@@ -179,8 +178,9 @@ class Cluster:
         argv += ["-n", node, "--pool", pool, "-c", str(concurrency), "-Q", ",".join(queues or [name]), "-l", "INFO"]
         argv += ["--without-mingle", "--without-gossip"]
         extra = {"CELERY_CONFORMANCE_NODE": node, **(environment or {})}
-        place = self._place(links, timing or self.timing)
-        process = self._start(f"worker-{name}", argv, place, extra, forked=pool not in _PATCHING_POOLS)
+        label = self._label(f"worker-{name}")
+        environment = self._environment(label, self._place(links, timing or self.timing), extra)
+        process = self._start(self._assignment.runtime.worker(label, argv, environment, self.directory))
         worker = Worker(node, process, links)
         self.history.append(Kind.OPERATION, "invoke", "start worker", process=node, value={"pool": pool})
         if wait:
@@ -189,17 +189,19 @@ class Cluster:
 
     def await_worker(self, worker: Worker) -> None:
         """Wait until it says that it is ready."""
-        pid = worker.process.pid
+        life = worker.process.name
 
         def look() -> Entry | None:
             self.journal.catch_up()
-            return next((entry for entry in self.history.truth("worker ready") if entry.value["pid"] == pid), None)
+            return next((entry for entry in self.history.truth("worker ready") if entry.value["life"] == life), None)
 
         try:
-            await_until(f"worker {worker.node}", look, STARTUP_S, lambda: self._ended(worker.process))
+            ready = await_until(f"worker {worker.node}", look, STARTUP_S, lambda: self._ended(worker.process))
         except NeverCame as error:
             raise SetupBroken(f"{error}\nlast lines of {worker.process.log}:\n{worker.process.tail()}") from error
-        self.history.append(Kind.OPERATION, "ok", "start worker", process=worker.node, value={"pid": pid})
+        self.history.append(
+            Kind.OPERATION, "ok", "start worker", process=worker.node, value={"pid": ready.value["pid"]}
+        )
 
     def client(
         self, name: str = "client", *, behind_proxy: bool = False, environment: Mapping[str, str] | None = None
@@ -209,21 +211,23 @@ class Cluster:
             links = self._links(name) if behind_proxy else None
             script = _HERE / "workload" / "celery_conformance_client.py"
             argv = [sys.executable, str(script), self.subject.app]
-            process = self._start(name, argv, self._place(links, self.timing), environment or {}, pipe=True)
-            self._clients[name] = Client(process, links)
+            label = self._label(name)
+            given = self._environment(label, self._place(links, self.timing), environment or {})
+            process = self._assignment.programs.program(label, argv, given, self.directory, pipe=True)
+            self._clients[name] = Client(self._start(process), links)
         return self._clients[name]
 
     def run_command(self, name: str, *flags: str, link: Proxy | None = None, **words: str) -> CommandRun:
         """Run a command of the subject's command line, reaching Redis through `link` where one is given."""
-        place = self._place(None, self.timing)
-        if link is not None:
-            place = Place(place.postgres_url, f"redis://{HOST}:{link.port}/{self.redis_database}", self.timing)
+        direct = self._place(None, self.timing)
+        place = replace(direct, redis_url=redis_url(link, self.redis_database)) if link is not None else direct
         argv = self.subject.command(name, place, **words)
         assert argv is not None, f"{self.subject.name} has no command {name}"
         self.history.append(Kind.OPERATION, "invoke", name, process="cli", value={"flags": flags})
-        environment = self._environment(place, {})
-        process = command_process(
-            self._label(name), [*argv, *flags], environment, self.directory, self._assignment.forkserver
+        label = self._label(name)
+        environment = self._environment(label, place, {})
+        process = self._assignment.programs.program(
+            label, [*argv, *flags], environment, self.directory, output=self.directory / f"{label}.out"
         )
         self.processes.append(process)
         done = run_to_end(process, STARTUP_S + self.timing.patience_s)
@@ -233,7 +237,7 @@ class Cluster:
 
     def proxy_to_redis(self, name: str) -> Proxy:
         """A link to Redis for something that is neither worker nor client."""
-        proxy = Proxy(name, self.servers.redis.port)
+        proxy = Proxy(name, self.servers.redis, self._assignment.runtime.proxy_host)
         self._undo.callback(proxy.close)
         return proxy
 
@@ -321,7 +325,7 @@ class Cluster:
         self.note("inspect", nodes=nodes)
         return nodes
 
-    def await_log(self, process: OwnedProcess, *words: str, count: int = 1) -> str | None:
+    def await_log(self, process: Process, *words: str, count: int = 1) -> str | None:
         """Wait for the `count`-th line of a process's log that has all the words; None when it does not come.
 
         Not coming is for a check to judge.
@@ -410,7 +414,7 @@ class Cluster:
             raise NeverCame(f"{worker.node} did not receive {task.id}")
 
         def gone() -> bool | None:
-            with closing(self.servers.redis.client(self.redis_database)) as client:
+            with closing(open_redis(self.servers.redis, self.redis_database)) as client:
                 waiting = [text for text in client.hvals("unacked") if task.id in text]
             return not waiting or None
 
@@ -560,76 +564,54 @@ class Cluster:
         return self.subject.open_view(self._place(None, self.timing))
 
     def _links(self, name: str) -> Links:
+        host = self._assignment.runtime.proxy_host
         links = Links(
-            Proxy(f"{name} to Postgres", self.servers.postgres.port), Proxy(f"{name} to Redis", self.servers.redis.port)
+            Proxy(f"{name} to Postgres", self.servers.postgres, host),
+            Proxy(f"{name} to Redis", self.servers.redis, host),
         )
         self._undo.callback(links.postgres.close)
         self._undo.callback(links.redis.close)
         return links
 
     def _place(self, links: Links | None, timing: Timing) -> Place:
-        postgres = links.postgres.port if links else self.servers.postgres.port
-        redis = links.redis.port if links else self.servers.redis.port
         return Place(
-            f"postgresql://postgres@{HOST}:{postgres}/{self._assignment.database}",
-            f"redis://{HOST}:{redis}/{self.redis_database}",
+            postgres_url(links.postgres if links else self.servers.postgres, self._assignment.database),
+            redis_url(links.redis if links else self.servers.redis, self.redis_database),
             timing,
         )
 
-    def _environment(self, place: Place, extra: Mapping[str, str]) -> dict[str, str]:
+    def _environment(self, life: str, place: Place, extra: Mapping[str, str]) -> dict[str, str]:
         return subject_environment(
-            self.subject, place, self._assignment.scratch, self.directory, self._assignment.defect, extra
+            self.subject, place, self.directory, self._assignment.defect, {"CELERY_CONFORMANCE_LIFE": life, **extra}
         )
 
     def _label(self, name: str) -> str:
         count = sum(process.name.split("#")[0] == name for process in self.processes)
         return f"{name}#{count + 1}" if count else name
 
-    def _start(
-        self,
-        name: str,
-        argv: Sequence[str],
-        place: Place,
-        extra: Mapping[str, str],
-        *,
-        pipe: bool = False,
-        forked: bool = True,
-    ) -> OwnedProcess:
-        label = self._label(name)
-        log = self.directory / f"{label}.log"
-        forkserver = self._assignment.forkserver if forked else None
-        environment = self._environment(place, extra)
-        process = OwnedProcess(label, argv, environment, Path.cwd(), log, pipe=pipe, forkserver=forkserver)
+    def _start(self, process: P) -> P:
         self.processes.append(process)
         process.start()
         return process
 
-    def _ended(self, process: OwnedProcess) -> str | None:
+    def _ended(self, process: Process) -> str | None:
         return None if process.running else f"it ended with exit code {process.exit_code}"
 
 
 def subject_environment(
-    subject: Subject, place: Place, scratch: Path, directory: Path, defect: Path | None, extra: Mapping[str, str]
+    subject: Subject, place: Place, directory: Path, defect: Path | None, extra: Mapping[str, str]
 ) -> dict[str, str]:
-    """The environment of a process of the subject: the caller's, less what could leak in, plus what it needs."""
+    """What a process of the subject is given, beyond what every process has where it runs."""
     paths = [str(_HERE / "workload"), str(Path.cwd())]
     loaded = {}
     if defect is not None:
         paths.insert(0, str(_HERE / "defect_loader"))
         loaded["CELERY_CONFORMANCE_DEFECT"] = str(defect)
     return {
-        **inherited_environment(),
         "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONUNBUFFERED": "1",
         "CELERY_CONFORMANCE_DIRECTORY": str(directory),
-        "TMPDIR": str(temporary_files(scratch)),
-        LABEL: str(scratch),
         **loaded,
         **subject.environment(place),
         **extra,
     }
-
-
-def inherited_environment() -> dict[str, str]:
-    """The caller's environment, less what would steer Celery or pytest in another process."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("CELERY_", "PYTEST_", "COV_"))}

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from harness._errors import NeverCame
-from harness._forkserver import Forkserver
 from harness._processes import OwnedProcess
 
 
@@ -30,23 +26,8 @@ class CommandRun:
             return None
 
 
-def command_process(
-    name: str, argv: Sequence[str], environment: Mapping[str, str], directory: Path, forkserver: Forkserver | None
-) -> OwnedProcess:
-    """The process that will run it, with a log of its name in `directory`; forked where it is a Python program."""
-    return OwnedProcess(
-        name,
-        argv,
-        environment,
-        Path.cwd(),
-        directory / f"{name}.log",
-        output=directory / f"{name}.out",
-        forkserver=forkserver if argv[0] == sys.executable else None,
-    )
-
-
 def run_to_end(process: OwnedProcess, within_s: float) -> CommandRun:
-    """Raises NeverCame when it does not end within `within_s` seconds; it is killed then."""
+    """Run a process that has an `output`. Raises NeverCame after `within_s` seconds; it is killed then."""
     assert process.output is not None
     process.start()
     try:

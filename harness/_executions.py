@@ -35,11 +35,15 @@ class Execution:
         return self.start.at <= moment and (over is None or moment < over)
 
 
-def killed_pids(history: History) -> dict[int, float]:
-    """Process ids that a fault is proved to have killed, with the moment of its injection."""
+def killed_processes(history: History) -> dict[tuple[str, int], float]:
+    """What a fault is proved to have killed, with the moment of its injection.
+
+    A process is known by the life that it belongs to and by the process id that it knows itself by: in containers,
+    every worker is number 1.
+    """
     injected = {entry.value["number"]: entry.at for entry in history.faults("inject")}
     return {
-        pid: injected[entry.value["number"]]
+        (entry.value["target"], pid): injected[entry.value["number"]]
         for entry in history.faults("landed")
         for pid in entry.value.get("evidence", {}).get("killed", [])
     }
@@ -47,13 +51,13 @@ def killed_pids(history: History) -> dict[int, float]:
 
 def executions(history: History, task: str | None = None) -> list[Execution]:
     """Every execution, in the order of their starts."""
-    killed = killed_pids(history)
+    killed = killed_processes(history)
     ends = {entry.value["execution"]: entry for entry in history.truth("end")}
     found = []
     for start in history.truth("start", task):
         assert start.task is not None
         identity, pid = start.value["execution"], start.value["pid"]
-        end, killed_at = ends.get(identity), killed.get(pid)
+        end, killed_at = ends.get(identity), killed.get((start.value["life"], pid))
         if killed_at is not None and killed_at < start.at:
             killed_at = None  # another process of the same number, later
         found.append(Execution(start.task, identity, pid, start.process, start, end, killed_at))
@@ -62,10 +66,10 @@ def executions(history: History, task: str | None = None) -> list[Execution]:
 
 def sweeper_since(history: History, moment: float) -> float | None:
     """From when on, at or after `moment`, a worker that is not killed lived to sweep; None where none did."""
-    killed = killed_pids(history)
-    ready = [
-        entry.at
-        for entry in history.truth("worker ready")
-        if entry.value["pid"] not in killed or killed[entry.value["pid"]] < entry.at
-    ]
+    killed = killed_processes(history)
+    ready = []
+    for entry in history.truth("worker ready"):
+        process = entry.value["life"], entry.value["pid"]
+        if process not in killed or killed[process] < entry.at:
+            ready.append(entry.at)
     return max(moment, min(ready)) if ready else None

@@ -20,9 +20,9 @@ from psycopg import sql
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from harness._processes import OwnedProcess
+from harness._processes import Process
 from harness._proxy import Mode, Proxy
-from harness._servers import PostgresServer, RedisServer
+from harness._servers import Server, open_redis
 from harness._view import OWN_NAME
 
 Evidence = Mapping[str, Any]
@@ -41,36 +41,34 @@ class Fault:
     healed: bool = field(default=False, init=False)
 
 
-def kill(process: OwnedProcess, *, whole: bool = True, pid: int | None = None) -> Fault:
-    """SIGKILL for the whole session, for the main process alone, or for one child."""
-    doomed: list[tuple[int, float]] = []
+def kill(process: Process, *, whole: bool = True, pid: int | None = None) -> Fault:
+    """SIGKILL for all of a process, for the main process alone, or for the child that knows itself by `pid`."""
+    doomed: dict[int, psutil.Process] = {}
 
     def inject() -> None:
-        members = process.members() if whole and pid is None else [psutil.Process(pid or process.pid)]
-        doomed.extend((member.pid, member.create_time()) for member in members)
+        members = _chosen(process, whole=whole, pid=pid)
+        for member in members:
+            doomed.update({process.own_pid(falling): falling for falling in process.fall(member)})
         for member in members:
             member.kill()
 
     def landed() -> Evidence | None:
-        alive = [number for number, created in doomed if _lives(number, created)]
-        return {"killed": [number for number, _ in doomed]} if doomed and not alive else None
+        return {"killed": list(doomed)} if doomed and not any(map(_lives, doomed.values())) else None
 
     return Fault("kill", process.name, inject, landed)
 
 
-def freeze(process: OwnedProcess, *, whole: bool = True, pid: int | None = None) -> Fault:
-    """SIGSTOP until healed, for the whole session, for the main process alone, or for one child."""
-    frozen: list[int] = []
+def freeze(process: Process, *, whole: bool = True, pid: int | None = None) -> Fault:
+    """SIGSTOP until healed, for all of a process, for the main process alone, or for one child."""
+    frozen: dict[int, psutil.Process] = {}
 
     def inject() -> None:
-        members = process.members() if whole and pid is None else [psutil.Process(pid or process.pid)]
-        frozen.extend(member.pid for member in members)
-        for member in members:
+        for member in _chosen(process, whole=whole, pid=pid):
+            frozen[process.own_pid(member)] = member
             member.suspend()
 
     def landed() -> Evidence | None:
-        stopped = [number for number in frozen if psutil.pid_exists(number) and _is_stopped(number)]
-        return {"stopped": stopped} if stopped and len(stopped) == len(frozen) else None
+        return {"stopped": list(frozen)} if frozen and all(map(_is_stopped, frozen.values())) else None
 
     def heal() -> None:
         process.send(signal.SIGCONT, group=True)
@@ -185,18 +183,18 @@ def terminate_connections(url: str, application_unlike: str = f"{OWN_NAME}%") ->
     )
 
 
-def pause_clients(server: RedisServer, duration_s: float) -> Fault:
+def pause_clients(server: Server, duration_s: float) -> Fault:
     """CLIENT PAUSE: the server answers nobody for `duration_s`; healing waits for the rest of it."""
     felt: list[float] = []
 
     def inject() -> None:
-        with closing(server.client()) as client:
+        with closing(open_redis(server)) as client:
             client.client_pause(int(duration_s * 1000))
         threading.Thread(target=feel, daemon=True).start()
 
     def feel() -> None:
         began = time.monotonic()
-        probe = redis.Redis(port=server.port, socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
+        probe = redis.Redis(host=server.host, port=server.port, socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
         try:
             probe.ping()
         except redis.TimeoutError:
@@ -205,18 +203,18 @@ def pause_clients(server: RedisServer, duration_s: float) -> Fault:
             probe.close()
 
     def heal() -> None:
-        with closing(server.client()) as client:
+        with closing(open_redis(server)) as client:
             client.ping()
 
     return Fault("pause clients", server.name, inject, lambda: {"unanswered_s": felt[0]} if felt else None, heal)
 
 
-def expire_visibility(server: RedisServer, database: int) -> Fault:
+def expire_visibility(server: Server, database: int) -> Fault:
     """Let the visibility time-out of every unacknowledged message be over now, as if the time had passed."""
     moved: list[int] = []
 
     def inject() -> None:
-        with closing(server.client(database)) as client:
+        with closing(open_redis(server, database)) as client:
             tags = client.zrange("unacked_index", 0, -1)
             if tags:
                 client.zadd("unacked_index", {str(tag): 0.0 for tag in tags})
@@ -227,12 +225,12 @@ def expire_visibility(server: RedisServer, database: int) -> Fault:
     )
 
 
-def restart(server: PostgresServer | RedisServer, *, kill_it: bool = False) -> Fault:
-    """Stop a server, or kill it; healing starts it again on the same port and data."""
-    before: list[int] = []
+def restart(server: Server, *, kill_it: bool = False) -> Fault:
+    """Stop a server, or kill it; healing starts it again at the same address and with the same data."""
+    before: list[psutil.Process] = []
 
     def inject() -> None:
-        before.append(server.process.pid)
+        before.append(server.process.member())
         if kill_it:
             server.process.destroy()
         else:
@@ -243,9 +241,13 @@ def restart(server: PostgresServer | RedisServer, *, kill_it: bool = False) -> F
             server.start()
 
     def landed() -> Evidence | None:
-        return {"stopped": before[0]} if before and not psutil.pid_exists(before[0]) else None
+        return {"stopped": before[0].pid} if before and not _lives(before[0]) else None
 
     return Fault("restart", server.name, inject, _once(landed), heal)
+
+
+def _chosen(process: Process, *, whole: bool, pid: int | None) -> list[psutil.Process]:
+    return process.members() if whole and pid is None else [process.member(pid)]
 
 
 def _once(look: Callable[[], Evidence | None]) -> Callable[[], Evidence | None]:
@@ -262,16 +264,15 @@ def _once(look: Callable[[], Evidence | None]) -> Callable[[], Evidence | None]:
     return landed
 
 
-def _lives(pid: int, created: float) -> bool:
+def _lives(process: psutil.Process) -> bool:
     try:
-        process = psutil.Process(pid)
-        return process.create_time() == created and process.status() != psutil.STATUS_ZOMBIE
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
-def _is_stopped(pid: int) -> bool:
+def _is_stopped(process: psutil.Process) -> bool:
     try:
-        return psutil.Process(pid).status() in {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}
+        return process.is_running() and process.status() in {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}
     except psutil.NoSuchProcess:
         return False

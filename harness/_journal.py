@@ -33,7 +33,7 @@ class Journal:
                     self._read[path] = self._read.get(path, 0) + len(line)
                     fresh.append(json.loads(line))
         for said in sorted(fresh, key=lambda said: said["at"]):
-            value = {"pid": said["pid"], "execution": said["execution"], **said["value"]}
+            value = {"pid": said["pid"], "life": said["life"], "execution": said["execution"], **said["value"]}
             self._history.append(
                 Kind.TRUTH,
                 "info",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import psutil
 
@@ -44,6 +44,48 @@ def await_until(
         if time.monotonic() > deadline:
             raise NeverCame(f"{what} did not come within {within_s:g} s")
         time.sleep(POLL_S)  # the pace of looking, bounded by the deadline above
+
+
+class Process(Protocol):
+    """What clusters and faults need of a process and its children, wherever it runs."""
+
+    name: str
+    log: Path
+
+    def start(self) -> None:
+        """Start it, or start it again after its end; the log goes on in the same file."""
+
+    @property
+    def running(self) -> bool:
+        """Whether its main process exists."""
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+
+    def members(self) -> list[psutil.Process]:
+        """It and every process that it has brought forth and that exists; zombies excepted."""
+
+    def member(self, pid: int | None = None) -> psutil.Process:
+        """The member that knows itself by this process id; the main process without one. Raises NoSuchProcess."""
+
+    def own_pid(self, member: psutil.Process) -> int:
+        """The process id by which a member knows itself."""
+
+    def fall(self, member: psutil.Process) -> list[psutil.Process]:
+        """Who ends when a member is killed."""
+
+    def send(self, number: signal.Signals, *, group: bool = False) -> None:
+        """Signal the main process, or all members; one that is gone is no error."""
+
+    def wait(self, within_s: float) -> int:
+        """Wait for its end. Raises NeverCame."""
+
+    def destroy(self) -> None:
+        """Kill all of it, stopped members too, and reap. Safe on what is already dead."""
+
+    def tail(self, lines: int = 20) -> str:
+        """The last lines of its log."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +172,18 @@ class OwnedProcess:
             found |= {child.pid: child for child in psutil.Process(main).children(recursive=True)}
         return list(found.values())
 
+    def member(self, pid: int | None = None) -> psutil.Process:
+        """The member of this process id; the main process without one. Raises NoSuchProcess."""
+        return psutil.Process(pid or self.pid)
+
+    def own_pid(self, member: psutil.Process) -> int:
+        """Its process id."""
+        return member.pid
+
+    def fall(self, member: psutil.Process) -> list[psutil.Process]:
+        """Itself: children outlive their parent."""
+        return [member]
+
     def children(self) -> list[int]:
         """The process ids of its direct children."""
         try:
@@ -171,12 +225,17 @@ class OwnedProcess:
 
     def tail(self, lines: int = 20) -> str:
         """The last lines of its log."""
-        try:
-            with self.log.open("rb") as log:
-                log.seek(max(0, self.log.stat().st_size - 64 * 1024))
-                return "\n".join(log.read().decode(errors="replace").splitlines()[-lines:])
-        except OSError:
-            return ""
+        return last_lines(self.log, lines)
+
+
+def last_lines(log: Path, lines: int) -> str:
+    """The end of a log; nothing where there is none."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 64 * 1024))
+            return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
+    except OSError:
+        return ""
 
 
 def _alive(process: psutil.Process) -> bool:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from harness._servers import HOST
+from harness._servers import LOOPBACK, Address
 
 _CHUNK = 64 * 1024
 
@@ -50,10 +50,11 @@ class Tally:
 class Proxy:
     """One listening port in front of one server port, served by a thread with its own event loop."""
 
-    def __init__(self, name: str, target_port: int) -> None:
+    def __init__(self, name: str, target: Address, host: str = LOOPBACK) -> None:
         self.name = name
+        self.host = host
         self.tally = Tally()
-        self._target_port = target_port
+        self._target = target
         self._mode = Mode.PASS
         self._delay_s = 0.0
         self._writers: set[asyncio.StreamWriter] = set()
@@ -76,7 +77,7 @@ class Proxy:
     def accepts(self) -> bool:
         """Whether a client can connect just now, by trying."""
         try:
-            socket.create_connection((HOST, self.port), timeout=1).close()
+            socket.create_connection((self.host, self.port), timeout=1).close()
         except OSError:
             return False
         return True
@@ -100,7 +101,7 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _listen(self) -> None:
-        listener = socket.create_server((HOST, self.port))
+        listener = socket.create_server((self.host, self.port))
         listener.setblocking(False)
         self.port = listener.getsockname()[1]
         self._listener = listener
@@ -164,7 +165,7 @@ class Proxy:
         pair = {writer}
         self._writers.add(writer)
         try:
-            there_reader, there_writer = await asyncio.open_connection(HOST, self._target_port)
+            there_reader, there_writer = await asyncio.open_connection(self._target.host, self._target.port)
             pair.add(there_writer)
             self._writers.add(there_writer)
             await asyncio.gather(

@@ -1,215 +1,62 @@
-"""A Postgres and a Redis-compatible server as child processes: start, stop, freeze, kill, start again.
-
-Data is scratch data, so Postgres runs with `fsync=off`. Postgres refuses to run as root; as root it runs as
-the user `nobody`, from binaries that this user can reach.
-"""
+"""What clusters and faults need of a Postgres and of a Redis-compatible server, wherever they run."""
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import signal
-import socket
-import subprocess
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import psycopg
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from harness._binaries import PostgresBinaries, RedisBinary
 from harness._errors import NeverCame, SetupBroken
-from harness._processes import Account, OwnedProcess, await_until
-from harness._scratch import LABEL, obstacle
+from harness._processes import Process, await_until
 
-HOST = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 START_S = 30.0
-STOP_S = 20.0
 REDIS_DATABASES = 4096
+"""So many scenarios of one run can share a server, with a key space each."""
 
 
-class Server(Protocol):
-    """What faults need of a server, whatever the runtime."""
-
-    name: str
-    port: int
-    process: OwnedProcess
-
-    def start(self) -> None:
-        """Start it on its port and data, and wait until it answers. Raises SetupBroken with its last log lines."""
-
-    def stop(self) -> None:
-        """Stop it cleanly; its port and data stay."""
-
-
-def free_port() -> int:
-    """A port that is free now; a server that finds it taken is started on another."""
-    with closing(socket.socket()) as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
-class PostgresServer:
-    """One Postgres cluster in a directory of its own."""
-
-    def __init__(self, binaries: PostgresBinaries, directory: Path, log: Path, name: str = "postgres") -> None:
-        self.name = name
-        self.port = free_port()
-        self._account = _unprivileged()
-        self._binaries = _reachable(binaries.directory, directory.parent) if self._account else binaries.directory
-        self._data = directory
-        self.process = OwnedProcess(name, [], _environment(directory.parent), directory, log, self._account)
+class Address(Protocol):
+    """Where something listens."""
 
     @property
-    def url(self) -> str:
-        """The server's URL, without a database."""
-        return f"postgresql://postgres@{HOST}:{self.port}"
-
-    def initialise(self) -> None:
-        """Make the data directory."""
-        argv: list[str | Path] = [
-            self._binaries / "initdb",
-            "--pgdata",
-            self._data,
-            "--username",
-            "postgres",
-            "--auth",
-            "trust",
-        ]
-        argv += ["--encoding", "UTF8", "--no-locale", "--no-sync", "--no-instructions"]
-        try:
-            self._data.mkdir(mode=0o700)
-            if self._account:
-                os.chown(self._data, self._account.uid, self._account.gid)
-            run = subprocess.run(
-                argv,
-                env=self.process.environment,
-                cwd=self._data,
-                capture_output=True,
-                text=True,
-                check=False,
-                user=self._account.uid if self._account else None,
-                group=self._account.gid if self._account else None,
-                extra_groups=[] if self._account else None,
-            )
-        except OSError as error:
-            raise SetupBroken(f"initdb could not be started in {self._data}: {error}") from error
-        if run.returncode:
-            raise SetupBroken(f"initdb failed in {self._data}:\n{(run.stdout + run.stderr).strip()[-2000:]}")
-
-    def start(self) -> None:
-        """Start on the same data, and wait until it answers."""
-        settings = {
-            "listen_addresses": HOST,
-            "unix_socket_directories": "",
-            "port": str(self.port),
-            "fsync": "off",
-            "synchronous_commit": "on",
-            "full_page_writes": "off",
-            "shared_buffers": "32MB",
-            "max_connections": "200",
-            "timezone": "UTC",
-            "log_timezone": "UTC",
-        }
-        flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        self.process.argv = [str(self._binaries / "postgres"), "-D", str(self._data), *flags]
-        (self._data / "postmaster.pid").unlink(missing_ok=True)
-        self.process.start()
-        _await_answer(self, self._answers)
-
-    def stop(self) -> None:
-        """A fast shutdown."""
-        self.process.send(signal.SIGCONT, group=True)
-        self.process.send(signal.SIGINT)
-        self.process.wait(STOP_S)
-
-    def create_database(self, name: str, template: str = "template1") -> str:
-        """A database copied from `template`; returns its URL."""
-        with psycopg.connect(f"{self.url}/postgres", autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY'.encode())
-        return f"{self.url}/{name}"
-
-    def drop_database(self, name: str) -> None:
-        """Drop it, whoever is connected."""
-        with psycopg.connect(f"{self.url}/postgres", autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
-
-    def _answers(self) -> bool:
-        try:
-            with psycopg.connect(f"{self.url}/postgres", connect_timeout=2) as connection:
-                row = connection.execute("SHOW data_directory").fetchone()
-        except psycopg.OperationalError:
-            return False
-        return row is not None and Path(row[0]) == self._data  # another server may have taken the port
-
-
-class RedisServer:
-    """One Redis-compatible server; its data survives a clean stop, and a kill up to the last second."""
-
-    def __init__(self, binary: RedisBinary, directory: Path, log: Path, name: str = "redis") -> None:
-        self.name = name
-        self.port = free_port()
-        self._binary = binary
-        self._directory = directory
-        self.process = OwnedProcess(name, [], _environment(directory.parent), directory, log)
+    def host(self) -> str:
+        """Its address."""
 
     @property
-    def url(self) -> str:
-        """The server's URL, without a database."""
-        return f"redis://{HOST}:{self.port}"
+    def port(self) -> int:
+        """Its port."""
 
-    def initialise(self) -> None:
-        """Make the data directory."""
-        self._directory.mkdir(mode=0o700)
+
+class Server(Address, Protocol):
+    """What faults need of a server."""
+
+    @property
+    def name(self) -> str:
+        """How logs call it."""
+
+    @property
+    def process(self) -> Process:
+        """Its process."""
 
     def start(self) -> None:
-        """Start on the same data, and wait until it answers."""
-        settings = {
-            "bind": HOST,
-            "port": str(self.port),
-            "dir": str(self._directory),
-            "databases": str(REDIS_DATABASES),
-            "save": "",
-            "appendonly": "yes",
-            "appendfsync": "everysec",
-            "daemonize": "no",
-        }
-        flags = [part for name, value in settings.items() for part in (f"--{name}", value)]
-        self.process.argv = [str(self._binary.path), *flags]
-        self.process.start()
-        _await_answer(self, self._answers)
+        """Start it at its address and with its data, and wait until it answers. Raises SetupBroken."""
 
     def stop(self) -> None:
-        """A clean shutdown."""
-        self.process.send(signal.SIGCONT)
-        self.process.send(signal.SIGTERM)
-        self.process.wait(STOP_S)
-
-    def client(self, database: int = 0) -> redis.Redis:
-        """A client of one database; text in, text out."""
-        return redis.Redis(host=HOST, port=self.port, db=database, decode_responses=True, socket_timeout=10)
-
-    def _answers(self) -> bool:
-        impatient = redis.Redis(host=HOST, port=self.port, socket_timeout=1, retry=Retry(NoBackoff(), 0))
-        try:
-            with closing(impatient) as client:
-                said: Any = client.info("server")
-        except redis.RedisError:
-            return False
-        return bool(said["process_id"] == self.process.pid)  # another server may have taken the port
+        """Stop it cleanly; its address and data stay."""
 
 
 @dataclass(frozen=True)
 class Servers:
-    """The pair that a cluster works against."""
+    """The pair that a cluster works against; data survives a clean stop, and in Redis a kill up to the last second."""
 
-    postgres: PostgresServer
-    redis: RedisServer
+    postgres: Server
+    redis: Server
 
     def destroy(self) -> None:
         """Kill both."""
@@ -217,39 +64,59 @@ class Servers:
         self.redis.process.destroy()
 
 
-def start_servers(
-    postgres: PostgresBinaries, redis_binary: RedisBinary, scratch: Path, logs: Path, tag: str
-) -> Servers:
-    """A fresh pair. A port taken between looking and listening leads to another port, three times at most."""
-    pair = Servers(
-        PostgresServer(postgres, scratch / f"postgres-{tag}", logs / f"postgres-{tag}.log", f"postgres-{tag}"),
-        RedisServer(redis_binary, scratch / f"redis-{tag}", logs / f"redis-{tag}.log", f"redis-{tag}"),
-    )
-    servers: list[Any] = [pair.redis, pair.postgres]
+def postgres_url(server: Address, database: str = "postgres") -> str:
+    """The URL of a database, of a server or through a proxy of the harness."""
+    return f"postgresql://postgres@{server.host}:{server.port}/{database}"
+
+
+def redis_url(server: Address, database: int = 0) -> str:
+    """The URL of a database, of a server or through a proxy of the harness."""
+    return f"redis://{server.host}:{server.port}/{database}"
+
+
+def open_redis(server: Address, database: int = 0) -> redis.Redis:
+    """A client of one database; text in, text out."""
+    return redis.Redis(host=server.host, port=server.port, db=database, decode_responses=True, socket_timeout=10)
+
+
+def create_database(server: Address, name: str, template: str = "template1") -> str:
+    """A database copied from `template`; returns its URL."""
+    with psycopg.connect(postgres_url(server), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY'.encode())
+    return postgres_url(server, name)
+
+
+def drop_database(server: Address, name: str) -> None:
+    """Drop it, whoever is connected."""
+    with psycopg.connect(postgres_url(server), autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+
+
+def postgres_answers(server: Address) -> str | None:
+    """The server's data directory; None while it does not answer."""
     try:
-        for server in servers:
-            server.initialise()
-            _start_on_some_port(server)
-    except BaseException:
-        pair.destroy()
-        raise
-    return pair
+        with psycopg.connect(postgres_url(server), connect_timeout=2) as connection:
+            row = connection.execute("SHOW data_directory").fetchone()
+    except psycopg.OperationalError:
+        return None
+    return row[0] if row else None
 
 
-def _start_on_some_port(server: PostgresServer | RedisServer) -> None:
-    for last in (False, False, True):
-        try:
-            server.start()
-        except SetupBroken as error:
-            server.process.destroy()
-            if last or "in use" not in str(error):
-                raise
-            server.port = free_port()
-        else:
-            return
+def redis_answers(server: Address) -> int | None:
+    """The server's own process id; None while it does not answer."""
+    impatient = redis.Redis(host=server.host, port=server.port, socket_timeout=1, retry=Retry(NoBackoff(), 0))
+    try:
+        with closing(impatient) as client:
+            said = client.info("server")
+    except redis.RedisError:
+        return None
+    assert isinstance(said, dict)
+    return int(said["process_id"])
 
 
-def _await_answer(server: PostgresServer | RedisServer, answers: Any) -> None:
+def await_answer(server: Server, answers: Callable[[], bool]) -> None:
+    """Wait until a server answers. Raises SetupBroken with its last log lines."""
+
     def gone() -> str | None:
         return f"it ended with exit code {server.process.exit_code}" if not server.process.running else None
 
@@ -260,36 +127,3 @@ def _await_answer(server: PostgresServer | RedisServer, answers: Any) -> None:
             f"{server.name} did not start on port {server.port}: {error}\nlast lines of {server.process.log}:\n"
             f"{server.process.tail()}"
         ) from error
-
-
-def _environment(scratch: Path) -> dict[str, str]:
-    return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C", "TZ": "UTC", LABEL: str(scratch)}
-
-
-def _unprivileged() -> Account | None:
-    if os.getuid() != 0:
-        return None
-    try:
-        nobody = pwd.getpwnam("nobody")
-    except KeyError as error:
-        raise SetupBroken("Postgres refuses to run as root, and there is no user `nobody` to run it as") from error
-    return Account(nobody.pw_uid, nobody.pw_gid)
-
-
-def _reachable(binaries: Path, scratch: Path) -> Path:
-    """The binaries where another user can execute them: in place, or a copy in the scratch directory."""
-    if obstacle(binaries) is None:
-        return binaries
-    install = binaries.parent
-    package = scratch / install.parent.name  # the binaries find their libraries relative to themselves
-    if not package.exists():
-        copies = {install / name: package / install.name / name for name in (binaries.name, "lib", "lib64", "share")}
-        copies[Path(f"{install.parent}.libs")] = Path(f"{package}.libs")
-        for source, copy in copies.items():
-            if source.is_dir():
-                shutil.copytree(source, copy, symlinks=True)
-        for path in [package, *package.rglob("*"), *Path(f"{package}.libs").rglob("*")]:
-            if not path.is_symlink():
-                mode = path.stat().st_mode
-                path.chmod(mode | (mode & 0o500) >> 6)
-    return package / install.name / binaries.name

@@ -19,8 +19,10 @@ from harness import _report
 from harness._binaries import find_postgres, find_redis
 from harness._catalogue import Catalogue, Promise, load_catalogue
 from harness._cluster import Cluster, PromiseBroken, PromiseUnknown
+from harness._clusters import Clusters
 from harness._embedded import EmbeddedRuntime
 from harness._errors import HarnessError, SetupBroken, UsageError, unknown
+from harness._local import LocalPrograms
 from harness._report import ScenarioOutcome
 from harness._run import Run, begin_run, package_versions, replay_command
 from harness._scratch import Scratch, default_root, prepare_root, refuse_closed, remove_run, sweep_leftovers
@@ -30,7 +32,7 @@ from harness._verdict import Verdict
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-RUNTIMES = {"embedded": EmbeddedRuntime}
+RUNTIMES = ("embedded",)
 DEFECT_FIXTURE = "conformance_defect"
 _KEY = pytest.StashKey["Conformance"]()
 _CLUSTER = pytest.StashKey[Cluster]()
@@ -127,7 +129,7 @@ class Conformance:
         self.total = 0
         self.leftovers: list[str] = []
         self._running: dict[str, str] = {}
-        self._runtime: EmbeddedRuntime | None = None
+        self._clusters: Clusters | None = None
         words: dict[str, str] | None = getattr(config, "workerinput", {}).get("conformance_run")
         self.is_helper = words is not None
         if words is not None:
@@ -205,19 +207,21 @@ class Conformance:
     # -- running -----------------------------------------------------------------------------------------------
 
     @property
-    def runtime(self) -> EmbeddedRuntime:
-        """This process's servers, started when the first scenario needs them."""
-        if self._runtime is None:
+    def clusters(self) -> Clusters:
+        """This process's servers and clusters; servers start when the first scenario needs them."""
+        if self._clusters is None:
             helper = getattr(self.config, "workerinput", {}).get("workerid", "main")
             scratch = Scratch(self.run.scratch_root, f"{self.run.id}-{helper}")
-            self._runtime = EmbeddedRuntime(
-                self.subject,
-                scratch,
-                self.run.directory,
+            programs = LocalPrograms(scratch.path, self.subject.preload, self.run.directory / "forkserver.log")
+            runtime = EmbeddedRuntime(
+                scratch.path,
+                self.run.directory / "servers",
+                programs,
                 postgres_bin=self.config.getoption("--postgres-bin"),
                 redis_server=self.config.getoption("--redis-server"),
             )
-        return self._runtime
+            self._clusters = Clusters(self.subject, runtime, programs, scratch, self.run.directory)
+        return self._clusters
 
     def pytest_configure_node(self, node: Any) -> None:
         """Hand the run to an xdist helper."""
@@ -227,8 +231,8 @@ class Conformance:
     def pytest_unconfigure(self) -> None:
         """Leave nothing behind, however the session ended."""
         keep = bool(self.config.getoption("--keep"))
-        if self._runtime is not None:
-            self._runtime.stop(keep=keep)
+        if self._clusters is not None:
+            self._clusters.stop(keep=keep)
         if not self.is_helper and self.run.id:
             for path in self.run.scratch_root.glob(f"{self.run.id}-*"):
                 remove_run(path)
@@ -389,7 +393,7 @@ def cluster(request: pytest.FixtureRequest, conformance_defect: str | None) -> I
     defect = conformance.catalogue.defect_file(conformance_defect) if conformance_defect else None
     own = request.node.get_closest_marker("own_servers") is not None
     keep = bool(request.config.getoption("--keep"))
-    with conformance.runtime.cluster(name, directory, own_servers=own, defect=defect, keep=keep) as world:
+    with conformance.clusters.cluster(name, directory, own_servers=own, defect=defect, keep=keep) as world:
         request.node.stash[_CLUSTER] = world
         yield world
 

@@ -17,7 +17,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from harness._clusters import Clusters
 from harness._embedded import EmbeddedRuntime
+from harness._local import LocalPrograms
 from harness._scratch import Scratch, default_root
 from harness._subject import load_subject
 
@@ -33,24 +35,22 @@ ALLOWED_S = {
 def measure_clusters(home: Path) -> tuple[list[float], list[float]]:
     """Seconds to the first result of a fresh cluster once set up, and seconds to take it down."""
     ready, down = [], []
-    runtime = EmbeddedRuntime(
-        load_subject("reference"),
-        Scratch(default_root(), f"bench-{home.name}"),
-        home,
-        postgres_bin=None,
-        redis_server=None,
-    )
+    subject = load_subject("reference")
+    scratch = Scratch(default_root(), f"bench-{home.name}")
+    programs = LocalPrograms(scratch.path, subject.preload, home / "forkserver.log")
+    runtime = EmbeddedRuntime(scratch.path, home / "servers", programs, postgres_bin=None, redis_server=None)
+    clusters = Clusters(subject, runtime, programs, scratch, home)
     try:
         for number in range(ROUNDS + 1):
             began = time.monotonic()
-            with runtime.cluster("bench", home / str(number)) as cluster:
+            with clusters.cluster("bench", home / str(number)) as cluster:
                 cluster.worker("a")
                 cluster.result(cluster.publish("ok", queue="a"))
                 ready.append(time.monotonic() - began)
                 ended = time.monotonic()
             down.append(time.monotonic() - ended)
     finally:
-        runtime.stop()
+        clusters.stop()
     return ready[1:], down[1:]  # the first one starts the servers and prepares the template: that is set-up
 
 

@@ -19,8 +19,9 @@ import redis
 from sqlalchemy import Engine, create_engine
 
 from harness._binaries import find_postgres, find_redis
+from harness._embedded_servers import start_servers
 from harness._scratch import Scratch, default_root, remove_run
-from harness._servers import Servers, start_servers
+from harness._servers import Servers, create_database, drop_database, open_redis
 from reference_impl.schema import migrate
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -73,14 +74,14 @@ def own_servers(start_pair: Callable[[], Servers]) -> Iterator[Servers]:
 def database(servers: Servers) -> Iterator[str]:
     """The URL of an empty database of this test alone."""
     name = f"test_{uuid.uuid4().hex}"
-    yield servers.postgres.create_database(name)
-    servers.postgres.drop_database(name)
+    yield create_database(servers.postgres, name)
+    drop_database(servers.postgres, name)
 
 
 @pytest.fixture(scope="session")
 def registry_template(servers: Servers) -> str:
     """A database with the reference's schema, to be copied."""
-    engine = _engine(servers.postgres.create_database(_TEMPLATE))
+    engine = _engine(create_database(servers.postgres, _TEMPLATE))
     migrate(engine)
     engine.dispose()
     return _TEMPLATE
@@ -90,8 +91,8 @@ def registry_template(servers: Servers) -> str:
 def registry_database(servers: Servers, registry_template: str) -> Iterator[str]:
     """The URL of a database of this test alone, with the reference's schema."""
     name = f"test_{uuid.uuid4().hex}"
-    yield servers.postgres.create_database(name, registry_template)
-    servers.postgres.drop_database(name)
+    yield create_database(servers.postgres, name, registry_template)
+    drop_database(servers.postgres, name)
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def engine(registry_database: str) -> Iterator[Engine]:
 @pytest.fixture
 def redis_client(servers: Servers) -> Iterator[redis.Redis]:
     """A client of the shared server."""
-    with closing(servers.redis.client()) as client:
+    with closing(open_redis(servers.redis)) as client:
         yield client
 
 

@@ -37,7 +37,7 @@ class Scene:
 
     def ready(self, at: float = 0.0, pid: int = 1) -> Scene:
         """A worker that sweeps is up."""
-        return self.add(Kind.TRUTH, at, "info", "worker ready", value={"pid": pid})
+        return self.add(Kind.TRUTH, at, "info", "worker ready", value={"pid": pid, "life": "w1"})
 
     def published(self, at: float = 1.0, type_: str = "ok", **value: Any) -> Scene:
         """The task was published."""
@@ -45,9 +45,8 @@ class Scene:
 
     def truth(self, f: str, at: float, execution: str = "e1", pid: int = PID, node: str = "w1", **value: Any) -> Scene:
         """The journal's line about an execution of the task."""
-        return self.add(
-            Kind.TRUTH, at, "info", f, process=node, task="t", value={"execution": execution, "pid": pid} | value
-        )
+        who = {"execution": execution, "pid": pid, "life": node}
+        return self.add(Kind.TRUTH, at, "info", f, process=node, task="t", value=who | value)
 
     def started(self, at: float = 2.0, execution: str = "e1", pid: int = PID, node: str = "w1") -> Scene:
         """An execution begins."""

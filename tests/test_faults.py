@@ -33,7 +33,7 @@ from harness import (
 )
 from harness._processes import OwnedProcess, await_until
 from harness._proxy import Proxy
-from harness._servers import HOST, Servers
+from harness._servers import LOOPBACK, Servers, open_redis, postgres_url
 
 PARENT = """
 import subprocess, sys, time
@@ -192,11 +192,11 @@ def test_a_freeze_of_what_is_dead_does_not_land(family: OwnedProcess) -> None:
 
 def test_a_severed_link_lands_when_it_hits_somebody(servers: Servers) -> None:
     """Held bytes are the evidence of a hold; before any flow there is none; healing delivers them."""
-    with closing(Proxy("w1 to Redis", servers.redis.port)) as link:
+    with closing(Proxy("w1 to Redis", servers.redis)) as link:
         fault = sever(link, Mode.HOLD)
         fault.inject()
         before = fault.landed()
-        with closing(socket.create_connection((HOST, link.port), timeout=PROMPT_S)) as client:
+        with closing(socket.create_connection((LOOPBACK, link.port), timeout=PROMPT_S)) as client:
             client.sendall(b"PING\r\n")
             landed = evidence(fault)
             fault.heal()
@@ -211,7 +211,7 @@ def test_a_severed_link_lands_when_it_hits_somebody(servers: Servers) -> None:
 @pytest.mark.parametrize("mode", [Mode.REFUSE, Mode.RESET])
 def test_a_refusing_link_lands_at_once_and_heals(servers: Servers, mode: Mode) -> None:
     """That nobody can connect is the evidence of a refusal; healed, the link serves again."""
-    with closing(Proxy("w1 to Redis", servers.redis.port)) as link:
+    with closing(Proxy("w1 to Redis", servers.redis)) as link:
         fault = sever(link, mode)
 
         fault.inject()
@@ -324,7 +324,7 @@ def test_terminated_connections_are_all_but_the_harness_own(table: str) -> None:
 
 def test_terminated_connections_are_those_of_one_database(table: str, servers: Servers) -> None:
     """Connections to the server's other databases go on."""
-    other = f"{servers.postgres.url}/postgres"
+    other = postgres_url(servers.postgres)
     with closing(psycopg.connect(other, autocommit=True, application_name="tracker 2")) as elsewhere:
         fault = terminate_connections(table)
 
@@ -353,7 +353,7 @@ def test_paused_clients_are_answered_once_it_is_healed(own_servers: Servers) -> 
     landed = evidence(fault)
     fault.heal()
     began = time.monotonic()
-    with closing(own_servers.redis.client()) as client:
+    with closing(open_redis(own_servers.redis)) as client:
         client.ping()
 
     assert landed["unanswered_s"] >= 0.2
@@ -362,7 +362,7 @@ def test_paused_clients_are_answered_once_it_is_healed(own_servers: Servers) -> 
 
 def test_an_expired_visibility_moves_every_unacknowledged_message(servers: Servers) -> None:
     """All unacknowledged messages become overdue, and their number is the evidence."""
-    with closing(servers.redis.client(4001)) as client:
+    with closing(open_redis(servers.redis, 4001)) as client:
         client.zadd("unacked_index", {"tag-1": time.time(), "tag-2": time.time()})
         fault = expire_visibility(servers.redis, 4001)
 
@@ -388,7 +388,7 @@ def test_an_expired_visibility_without_messages_does_not_land(servers: Servers) 
 def test_a_restarted_server_is_away_until_healed(own_servers: Servers, *, kill_it: bool) -> None:
     """A server is gone between injection and healing, whose evidence is its old process; then it answers again."""
     for server in (own_servers.postgres, own_servers.redis):
-        before = server.process.pid
+        before = server.process.member().pid
         fault = restart(server, kill_it=kill_it)
 
         fault.inject()
@@ -400,10 +400,10 @@ def test_a_restarted_server_is_away_until_healed(own_servers: Servers, *, kill_i
         assert landed == {"stopped": before}
         assert away
         assert server.process.running
-        assert server.process.pid != before
-    with psycopg.connect(f"{own_servers.postgres.url}/postgres") as connection:
+        assert server.process.member().pid != before
+    with psycopg.connect(postgres_url(own_servers.postgres)) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
-    with closing(own_servers.redis.client()) as client:
+    with closing(open_redis(own_servers.redis)) as client:
         assert client.ping()
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
-from harness._servers import HOST, free_port
+from harness._embedded_servers import free_port
+from harness._servers import LOOPBACK
 from reference_impl.models import TaskRecord
 
 Program = Callable[..., Any]
@@ -57,7 +58,7 @@ def program(outside: dict[str, str]) -> Program:
 @pytest.fixture
 def nowhere() -> str:
     """The URL of a database that is not there; installing does not need it."""
-    return f"postgresql://{HOST}:{free_port()}/registry"
+    return f"postgresql://{LOOPBACK}:{free_port()}/registry"
 
 
 def test_an_installed_tracker_says_so(program: Program, nowhere: str) -> None:
@@ -116,7 +117,7 @@ def test_settings_that_cannot_be_used_leave_the_application_alone(program: Progr
         f"""
 import os
 said = refused(app, ConfigurationError)
-os.environ["CELERY_TRACKING_DATABASE_URL"] = "postgresql://{HOST}:1/registry"
+os.environ["CELERY_TRACKING_DATABASE_URL"] = "postgresql://{LOOPBACK}:1/registry"
 install(app)
 print(json.dumps(said))
 """

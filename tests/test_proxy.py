@@ -14,7 +14,7 @@ import pytest
 from harness import Mode
 from harness._processes import await_until
 from harness._proxy import Proxy, Tally
-from harness._servers import HOST, Servers
+from harness._servers import LOOPBACK, Servers, open_redis
 
 PING = b"PING\r\n"
 PONG = b"+PONG\r\n"
@@ -24,7 +24,7 @@ PROMPT_S = 5.0
 @pytest.fixture
 def proxy(servers: Servers) -> Iterator[Proxy]:
     """A proxy in front of the shared server."""
-    made = Proxy("test to Redis", servers.redis.port)
+    made = Proxy("test to Redis", servers.redis)
     yield made
     made.close()
 
@@ -35,7 +35,7 @@ def connect(proxy: Proxy) -> Iterator[Callable[[], socket.socket]]:
     with ExitStack() as opened:
 
         def one() -> socket.socket:
-            link = opened.enter_context(closing(socket.create_connection((HOST, proxy.port), timeout=PROMPT_S)))
+            link = opened.enter_context(closing(socket.create_connection((LOOPBACK, proxy.port), timeout=PROMPT_S)))
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return link
 
@@ -195,7 +195,7 @@ def test_a_swallowed_answer_never_comes_although_the_server_acted(
     proxy.set(Mode.PASS)
 
     assert quiet
-    with closing(servers.redis.client()) as client:
+    with closing(open_redis(servers.redis)) as client:
         assert client.get("swallowed") == "yes"
     assert ping(link) == PONG
 
@@ -229,9 +229,9 @@ def test_a_server_that_is_away_ends_the_connection(servers: Servers) -> None:
     """Where nobody listens behind the proxy, the client's connection ends at once."""
     with ExitStack() as opened:
         unheard = opened.enter_context(closing(socket.socket()))
-        unheard.bind((HOST, 0))
+        unheard.bind((LOOPBACK, 0))
         proxy = opened.enter_context(closing(Proxy("to nobody", unheard.getsockname()[1])))
-        link = opened.enter_context(closing(socket.create_connection((HOST, proxy.port), timeout=PROMPT_S)))
+        link = opened.enter_context(closing(socket.create_connection((LOOPBACK, proxy.port), timeout=PROMPT_S)))
         try:
             got = heard(link)
         except ConnectionResetError:
@@ -265,8 +265,8 @@ def test_many_clients_are_served_at_once(proxy: Proxy, connect: Callable[[], soc
 
 def test_closing_ends_everything_and_is_safe_twice(servers: Servers) -> None:
     """A closed proxy has dropped its connections and listens no more; closing again is no error."""
-    proxy = Proxy("closed", servers.redis.port)
-    with closing(socket.create_connection((HOST, proxy.port), timeout=PROMPT_S)) as link:
+    proxy = Proxy("closed", servers.redis)
+    with closing(socket.create_connection((LOOPBACK, proxy.port), timeout=PROMPT_S)) as link:
         ping(link)
 
         proxy.close()
@@ -275,4 +275,4 @@ def test_closing_ends_everything_and_is_safe_twice(servers: Servers) -> None:
         with pytest.raises(ConnectionResetError):
             heard(link)
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((HOST, proxy.port), timeout=PROMPT_S)
+        socket.create_connection((LOOPBACK, proxy.port), timeout=PROMPT_S)

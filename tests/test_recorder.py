@@ -18,6 +18,7 @@ from sqlalchemy import Engine, select, text
 
 from harness._processes import await_until
 from harness._proxy import Mode, Proxy
+from harness._servers import Servers
 from reference_impl.lifecycle import Event, Owner, Published, Started, Succeeded, Transition
 from reference_impl.models import AuditEntry, TaskRecord
 from reference_impl.recorder import Recorder, Ticket, guarded
@@ -51,9 +52,9 @@ def recorder(registry_database: str) -> MakeRecorder:
 
 
 @pytest.fixture
-def link(registry_database: str) -> Iterator[Proxy]:
-    """A proxy in front of the database."""
-    proxy = Proxy("postgres", int(urlsplit(registry_database).port or 0))
+def link(servers: Servers) -> Iterator[Proxy]:
+    """A proxy in front of the server."""
+    proxy = Proxy("postgres", servers.postgres)
     yield proxy
     proxy.close()
 

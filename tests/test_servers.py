@@ -22,8 +22,17 @@ from redis.retry import Retry
 
 from harness import SetupBroken
 from harness._binaries import PostgresBinaries, RedisBinary, find_postgres, find_redis
+from harness._embedded_servers import PostgresServer, RedisServer, free_port, start_servers
 from harness._scratch import Scratch
-from harness._servers import HOST, START_S, PostgresServer, RedisServer, Servers, free_port, start_servers
+from harness._servers import (
+    LOOPBACK,
+    START_S,
+    Servers,
+    create_database,
+    drop_database,
+    open_redis,
+    postgres_url,
+)
 
 
 def script(path: Path, says: str) -> Path:
@@ -44,29 +53,29 @@ def ask(url: str, query: str) -> Any:
 
 def note(servers: Servers) -> None:
     """Write something into both servers, and be told that it is written."""
-    with psycopg.connect(f"{servers.postgres.url}/postgres", autocommit=True) as connection:
+    with psycopg.connect(postgres_url(servers.postgres), autocommit=True) as connection:
         connection.execute("CREATE TABLE note AS SELECT 'kept' AS text")
-    with closing(servers.redis.client()) as client:
+    with closing(open_redis(servers.redis)) as client:
         client.set("note", "kept")
 
 
 def noted(servers: Servers) -> tuple[Any, Any]:
     """What both servers hold of it."""
-    with closing(servers.redis.client()) as client:
-        return ask(f"{servers.postgres.url}/postgres", "SELECT text FROM note"), client.get("note")
+    with closing(open_redis(servers.redis)) as client:
+        return ask(postgres_url(servers.postgres), "SELECT text FROM note"), client.get("note")
 
 
 @contextmanager
 def taken_port() -> Iterator[int]:
     """A port that somebody else listens on."""
-    with closing(socket.create_server((HOST, 0))) as listener:
+    with closing(socket.create_server((LOOPBACK, 0))) as listener:
         yield int(listener.getsockname()[1])
 
 
 def start_on(monkeypatch: pytest.MonkeyPatch, scratch: Scratch, logs: Path, tag: str, which: str, port: int) -> Servers:
     """A pair of which one server is first told to listen on a port that is taken."""
     given = {"postgres": [port], "redis": [free_port(), port]}[which]
-    monkeypatch.setattr("harness._servers.free_port", lambda: given.pop(0) if given else free_port())
+    monkeypatch.setattr("harness._embedded_servers.free_port", lambda: given.pop(0) if given else free_port())
     pair = start_servers(find_postgres(None), find_redis(None), scratch.path, logs, tag)
     assert given == [], "the taken port was never tried"
     return pair
@@ -79,9 +88,9 @@ def impatient(port: int) -> redis.Redis:
 
 def test_a_fresh_pair_answers(servers: Servers) -> None:
     """Both servers answer on loopback, Postgres with UTF-8 and UTC."""
-    url = f"{servers.postgres.url}/postgres"
+    url = postgres_url(servers.postgres)
 
-    with closing(servers.redis.client()) as client:
+    with closing(open_redis(servers.redis)) as client:
         assert client.ping()
     assert ask(url, "SHOW server_encoding") == "UTF8"
     assert ask(url, "SHOW timezone") == "UTC"
@@ -89,7 +98,7 @@ def test_a_fresh_pair_answers(servers: Servers) -> None:
 
 def test_each_redis_database_is_apart(servers: Servers) -> None:
     """A key written in one numbered database is not in another, up to the last of many."""
-    with closing(servers.redis.client(4095)) as last, closing(servers.redis.client(4094)) as other:
+    with closing(open_redis(servers.redis, 4095)) as last, closing(open_redis(servers.redis, 4094)) as other:
         last.set("apart", "here")
 
         assert last.get("apart") == "here"
@@ -126,7 +135,7 @@ def test_stopped_servers_start_again_with_the_same_data(own_servers: Servers) ->
 def test_a_killed_postgres_leaves_no_backend_behind(own_servers: Servers) -> None:
     """Backends are sessions of their own; a kill ends a busy one too, so that the next start finds the data free."""
     postgres = own_servers.postgres
-    with closing(psycopg.connect(f"{postgres.url}/postgres", autocommit=True)) as connection:
+    with closing(psycopg.connect(postgres_url(postgres), autocommit=True)) as connection:
         backend = psutil.Process(connection.info.backend_pid)
         backend.suspend()
 
@@ -141,7 +150,7 @@ def test_a_killed_postgres_leaves_no_backend_behind(own_servers: Servers) -> Non
 def test_a_frozen_postgres_answers_nobody_until_it_goes_on(own_servers: Servers) -> None:
     """Stopped as a whole, Postgres leaves present connections without an answer too; resumed, it gives it."""
     process = own_servers.postgres.process
-    with closing(psycopg.connect(f"{own_servers.postgres.url}/postgres", autocommit=True)) as connection:
+    with closing(psycopg.connect(postgres_url(own_servers.postgres), autocommit=True)) as connection:
         process.send(signal.SIGSTOP, group=True)
         connection.pgconn.send_query(b"SELECT 'late'")
         answered = readable_within(connection.pgconn.socket, 0.3)
@@ -161,7 +170,7 @@ def test_a_frozen_redis_answers_nobody_until_it_goes_on(own_servers: Servers) ->
 
     server.process.send(signal.SIGCONT)
 
-    with closing(server.client()) as client:
+    with closing(open_redis(server)) as client:
         assert client.ping()
 
 
@@ -177,25 +186,25 @@ def test_a_stop_ends_a_frozen_server(own_servers: Servers) -> None:
 
 def test_a_database_is_copied_from_its_template(servers: Servers) -> None:
     """A database made from a template holds what the template holds, and is its own."""
-    template = servers.postgres.create_database("template_of_this_test")
+    template = create_database(servers.postgres, "template_of_this_test")
     with psycopg.connect(template, autocommit=True) as connection:
         connection.execute("CREATE TABLE thing AS SELECT 7 AS number")
 
-    copy = servers.postgres.create_database("copy_of_this_test", "template_of_this_test")
+    copy = create_database(servers.postgres, "copy_of_this_test", "template_of_this_test")
 
     with psycopg.connect(copy, autocommit=True) as connection:
         connection.execute("UPDATE thing SET number = 8")
     assert (ask(template, "SELECT number FROM thing"), ask(copy, "SELECT number FROM thing")) == (7, 8)
-    servers.postgres.drop_database("copy_of_this_test")
-    servers.postgres.drop_database("template_of_this_test")
+    drop_database(servers.postgres, "copy_of_this_test")
+    drop_database(servers.postgres, "template_of_this_test")
 
 
 def test_a_database_is_dropped_whoever_is_connected(servers: Servers) -> None:
     """Dropping a database ends its connections, and dropping it again is no error."""
-    url = servers.postgres.create_database("dropped_by_this_test")
+    url = create_database(servers.postgres, "dropped_by_this_test")
     with closing(psycopg.connect(url, autocommit=True)) as connection:
-        servers.postgres.drop_database("dropped_by_this_test")
-        servers.postgres.drop_database("dropped_by_this_test")
+        drop_database(servers.postgres, "dropped_by_this_test")
+        drop_database(servers.postgres, "dropped_by_this_test")
 
         with pytest.raises(psycopg.OperationalError):
             connection.execute("SELECT 1")
@@ -385,7 +394,7 @@ def test_a_binary_that_cannot_be_executed_is_refused(tmp_path: Path) -> None:
 def refuses(port: int) -> bool:
     """Whether nobody listens on the port."""
     try:
-        socket.create_connection((HOST, port), timeout=5).close()
+        socket.create_connection((LOOPBACK, port), timeout=5).close()
     except ConnectionRefusedError:
         return True
     return False

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
-from harness._servers import Servers
+from harness._servers import Servers, postgres_url
 from reference_impl.storable import DEPTH_MAX, MASK, readable, storable
 
 LIMIT = 8192
@@ -57,7 +57,7 @@ class Bottomless(dict[str, int]):
 @pytest.fixture
 def connection(servers: Servers) -> Iterator[psycopg.Connection[Any]]:
     """A connection to the real Postgres."""
-    with psycopg.connect(f"{servers.postgres.url}/postgres", autocommit=True) as opened:
+    with psycopg.connect(postgres_url(servers.postgres), autocommit=True) as opened:
         yield opened
 
 

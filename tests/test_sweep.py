@@ -13,7 +13,8 @@ import pytest
 from celery import Celery
 from sqlalchemy import Engine, select, text
 
-from harness._servers import HOST, Servers, free_port
+from harness._embedded_servers import free_port
+from harness._servers import LOOPBACK, Servers
 from reference_impl.incarnation import Identity, register
 from reference_impl.install import _sweep_task
 from reference_impl.lifecycle import Owner, Started, Status, Succeeded
@@ -62,7 +63,7 @@ def application(broker_url: str, backend_url: str) -> Celery:
 @pytest.fixture
 def app(servers: Servers) -> Iterator[Celery]:
     """An application with a broker that works, and no worker."""
-    url = f"redis://{HOST}:{servers.redis.port}/{REDIS_DATABASE}"
+    url = f"redis://{LOOPBACK}:{servers.redis.port}/{REDIS_DATABASE}"
     made = application(url, url)
     yield made
     made.backend.client.close()
@@ -72,7 +73,9 @@ def app(servers: Servers) -> Iterator[Celery]:
 @pytest.fixture
 def app_without_broker(servers: Servers) -> Iterator[Celery]:
     """An application whose broker is not there."""
-    made = application(f"redis://{HOST}:{free_port()}/0", f"redis://{HOST}:{servers.redis.port}/{REDIS_DATABASE}")
+    made = application(
+        f"redis://{LOOPBACK}:{free_port()}/0", f"redis://{LOOPBACK}:{servers.redis.port}/{REDIS_DATABASE}"
+    )
     yield made
     made.backend.client.close()
     made.close()

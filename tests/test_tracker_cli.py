@@ -12,7 +12,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, inspect
 
-from harness._servers import HOST, free_port
+from harness._embedded_servers import free_port
+from harness._servers import LOOPBACK
 from reference_impl.cli import EXIT_UNKNOWN, EXIT_UNREACHABLE, EXIT_USAGE
 from reference_impl.lifecycle import Event, Failed, Owner, Published, Started, Succeeded
 from reference_impl.registry import Registry, Report
@@ -152,10 +153,10 @@ def test_a_database_that_cannot_be_reached_is_told_without_its_password(tracker:
     """Where nobody listens, the command names the database, the cause, and no password."""
     port = free_port()
 
-    run = tracker("tasks", "list", database_url=f"postgresql://me:hunter2@{HOST}:{port}/registry")
+    run = tracker("tasks", "list", database_url=f"postgresql://me:hunter2@{LOOPBACK}:{port}/registry")
 
     assert run.returncode == EXIT_UNREACHABLE
-    assert f"the registry at postgresql+psycopg://me:***@{HOST}:{port}/registry failed: " in run.stderr
+    assert f"the registry at postgresql+psycopg://me:***@{LOOPBACK}:{port}/registry failed: " in run.stderr
     assert "Connection refused" in run.stderr
     assert "hunter2" not in run.stdout + run.stderr
 

@@ -25,6 +25,7 @@ from celery import Task, current_app, shared_task, signals
 from celery.app.task import Context
 
 DIRECTORY = Path(os.environ["CELERY_CONFORMANCE_DIRECTORY"])
+LIFE = os.environ["CELERY_CONFORMANCE_LIFE"]
 _LOOK_S = 0.005
 _TICK_S = 0.05
 
@@ -44,12 +45,13 @@ def journal(event: str, task: str | None = None, execution: str | None = None, *
         "task": task,
         "execution": execution,
         "pid": os.getpid(),
+        "life": LIFE,
         "node": os.environ.get("CELERY_CONFORMANCE_NODE", "client"),
         "at": _monotonic(),
         "wall": datetime.fromtimestamp(_time(), UTC).isoformat(),
         "value": value,
     }
-    with (DIRECTORY / "journal" / f"{os.getpid()}.jsonl").open("a") as file:
+    with (DIRECTORY / "journal" / f"{LIFE}.{os.getpid()}.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
 
 

@@ -1,0 +1,35 @@
+"""Where servers and workers live: what a runtime has to offer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from harness._processes import Process
+from harness._servers import Servers
+
+
+class Runtime(Protocol):
+    """One of a process of the run; `embedded` and `containers` are."""
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """The servers, by product."""
+
+    @property
+    def proxy_host(self) -> str:
+        """The address at which workers and clients alike reach a proxy of the harness."""
+
+    def start_servers(self, tag: str) -> Servers:
+        """A fresh pair. Raises SetupBroken."""
+
+    def worker(self, name: str, argv: Sequence[str], environment: Mapping[str, str], directory: Path) -> Process:
+        """A worker that has yet to be started, with a log of its name in the scenario's directory.
+
+        `argv` begins with this interpreter, in whose place stands the worker's own; `environment` is what it is
+        given beyond what every process there has.
+        """
+
+    def stop(self) -> None:
+        """End and remove everything that is still there."""
