@@ -54,13 +54,14 @@ class ForkedProcess:
 
     def poll(self) -> int | None:
         """The exit code; None while it runs."""
-        if self.returncode is None and select.select([self._handle], [], [], 0)[0]:
+        if self.returncode is None and self._over(0):
             self.returncode = self._server.exit_code(self.pid)
+            os.close(self._handle)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """Raises subprocess.TimeoutExpired."""
-        if self.returncode is None and not select.select([self._handle], [], [], timeout)[0]:
+        if self.returncode is None and not self._over(timeout):
             raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0.0)
         code = self.poll()
         assert code is not None
@@ -79,7 +80,14 @@ class ForkedProcess:
         self.send_signal(signal.SIGKILL)
 
     def __del__(self) -> None:
-        os.close(self._handle)
+        if self.returncode is None:
+            os.close(self._handle)
+
+    def _over(self, timeout: float | None) -> bool:
+        # Not select, which knows no descriptor beyond 1023.
+        watched = select.poll()
+        watched.register(self._handle, select.POLLIN)
+        return bool(watched.poll(None if timeout is None else timeout * 1000))
 
 
 class Forkserver:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -194,6 +195,37 @@ def test_waiting_has_a_limit(start: Start) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(0.05)
     assert process.poll() is None
+
+
+def test_a_program_that_has_ended_holds_no_descriptor(start: Start) -> None:
+    """However many processes a long run remembers, the ended ones cost it none of its file descriptors."""
+    descriptors = Path("/proc/self/fd")
+    start("").wait(30)
+    before = len(list(descriptors.iterdir()))
+
+    remembered = [start("") for _ in range(3)]
+    while_they_ran = len(list(descriptors.iterdir()))
+    codes = [process.wait(30) for process in remembered]
+
+    assert codes == [0, 0, 0]
+    assert while_they_ran == before + 3
+    assert len(list(descriptors.iterdir())) == before
+
+
+def test_a_program_is_awaited_beyond_a_thousand_descriptors(start: Start) -> None:
+    """A harness that holds many files open can still tell whether its processes have ended."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(2048, hard), hard))
+    opened = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+
+    try:
+        code = start("").wait(30)
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert code == 0
 
 
 def test_the_ends_of_several_programs_are_told_apart(start: Start) -> None:
