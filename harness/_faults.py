@@ -149,6 +149,8 @@ def refuse_writes(url: str, table: str, condition: str, *, deferred: bool = Fals
 
     def landed() -> Evidence | None:
         with psycopg.connect(url, autocommit=True, application_name=OWN_NAME) as connection:
+            if connection.execute("SELECT to_regclass(%s)", [name]).fetchone() == (None,):
+                return None  # not injected, or healed: what was not seen before is not seen any more
             row = connection.execute(f"SELECT last_value, is_called FROM {name}").fetchone()
         return {"refused": row[0]} if row and row[1] else None
 

@@ -293,13 +293,16 @@ def test_refused_writes_are_counted_and_heal(table: str, *, deferred: bool) -> N
 
 
 def test_refused_writes_heal_twice(table: str) -> None:
-    """Healing what is healed is harmless."""
+    """Healing what is healed is harmless, and a refusal that never came is still none afterwards."""
     fault = refuse_writes(table, "task", "NEW.id = 1")
+    before = fault.landed()
     fault.inject()
     fault.landed()
 
     fault.heal()
     fault.heal()
+
+    assert (before, fault.landed()) == (None, None)
 
     with psycopg.connect(table, autocommit=True) as connection:
         connection.execute("UPDATE task SET status = 'STARTED'")
