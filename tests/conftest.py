@@ -152,11 +152,11 @@ def launch(project: Path, scratch_root: Path, outside: dict[str, str]) -> Iterat
     """Starts `python -m pytest ...` in the copy of the specification, in a process group of its own."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
+    def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "pytest", f"--scratch={scratch_root}", *arguments],
             cwd=project,
-            env=outside,
+            env={**outside, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -176,8 +176,8 @@ def launch(project: Path, scratch_root: Path, outside: dict[str, str]) -> Iterat
 def run_pytest(launch: Launch) -> RunPytest:
     """Runs pytest in the copy of the specification to its end; output and errors come together."""
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        process = launch(*arguments)
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        process = launch(*arguments, **environment)
         said, _ = process.communicate(timeout=120)
         return subprocess.CompletedProcess(process.args, process.returncode, said, "")
 

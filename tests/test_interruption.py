@@ -49,13 +49,9 @@ def await_workers(run: subprocess.Popen[str], scratch_root: Path, runs: int = 1)
 
 
 def test_the_next_start_removes_what_a_killed_run_left(
-    launch: Launch, run_pytest: RunPytest, scratch_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    launch: Launch, run_pytest: RunPytest, scratch_root: Path
 ) -> None:
-    """A run killed in the middle of a scenario leaves processes; the next start ends them, deletes, and says so.
-
-    Nor does a worker that had no time to tidy up leave anything among the system's temporary files.
-    """
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    """A run killed in the middle of a scenario leaves processes; the next start ends them, deletes, and says so."""
     killed = launch("scenarios", "-k", HOLDS_A_TASK)
     (left,) = await_workers(killed, scratch_root)
     killed.kill()
@@ -70,6 +66,13 @@ def test_the_next_start_removes_what_a_killed_run_left(
     assert not any(process.is_running() for process in survivors)
     assert processes_of(left) == []
     assert list(scratch_root.iterdir()) == []
+
+
+def test_workers_that_are_killed_leave_no_temporary_files(run_pytest: RunPytest, tmp_path: Path) -> None:
+    """What a worker had no time to tidy up goes with the run, not into the system's temporary directory."""
+    run = run_pytest("scenarios", "-k", HOLDS_A_TASK, TMPDIR=str(tmp_path))
+
+    assert run.returncode == 0, run.stdout
     assert list(tmp_path.iterdir()) == []
 
 
