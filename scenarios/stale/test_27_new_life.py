@@ -42,9 +42,10 @@ def test_the_whole_cluster_goes_down_and_up(cluster: Cluster) -> None:
     for outage in outages:
         cluster.heal(outage)
     cluster.reconnect()
-    for name in names:
-        cluster.worker(name, queues=["other"])
+    cluster.worker(names[0], queues=["other"])
+    second = cluster.worker(names[1], queues=["other"], wait=False)
     for task in tasks:
         cluster.await_record(task, {"REVOKED", "FAILURE"})
+    cluster.await_worker(second)
 
     cluster.judge(dead_tasks_closed(cluster.timing.recovery_bound_s), *(executed(task.id, exactly=1) for task in tasks))
