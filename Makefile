@@ -10,13 +10,13 @@ READY := .venv/.ready
 LOCKED := .venv/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help setup conformance test lint format prove prove-cross bench lock clean
+.PHONY: help setup conformance test lint format prove prove-cross images bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  SUBJECT=reference|bare-celery|PATH.toml|module:Class   the tracker under test'
-	@echo '  RUNTIME=embedded                                       where servers and workers live'
+	@echo '  RUNTIME=embedded|containers                            where servers and workers live'
 	@echo '  ARGS="--promise STALE-05 -k race ..."                  passed on to pytest'
 
 setup: $(READY) ## make .venv from the lock file (done by the others when needed)
@@ -54,6 +54,9 @@ prove: $(READY) ## put every bug back, one at a time, and see its scenarios turn
 
 prove-cross: $(READY) ## every defect against every scenario (long)
 	@$(BIN)/python -m pytest -n $(JOBS) --prove=cross --runtime=$(RUNTIME) scenarios $(ARGS)
+
+images: $(READY) ## build the images that RUNTIME=containers needs
+	@$(BIN)/python -m harness._images
 
 bench: $(READY) ## speeds of the harness, as ratios and shares
 	@$(BIN)/python -m tests.bench

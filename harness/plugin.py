@@ -16,15 +16,14 @@ from _pytest._code.code import ReprExceptionInfo, ReprFileLocation, ReprTracebac
 from rich.console import Console
 
 from harness import _report
-from harness._binaries import find_postgres, find_redis
 from harness._catalogue import Catalogue, Promise, load_catalogue
 from harness._cluster import Cluster, PromiseBroken, PromiseUnknown
 from harness._clusters import Clusters
-from harness._embedded import EmbeddedRuntime
 from harness._errors import HarnessError, SetupBroken, UsageError, unknown
 from harness._local import LocalPrograms
 from harness._report import ScenarioOutcome
 from harness._run import Run, begin_run, package_versions, replay_command
+from harness._runtimes import RUNTIMES, RuntimeChoice
 from harness._scratch import Scratch, default_root, prepare_root, refuse_closed, remove_run, sweep_leftovers
 from harness._subject import Subject, load_subject
 from harness._verdict import Verdict
@@ -32,7 +31,6 @@ from harness._verdict import Verdict
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
-RUNTIMES = ("embedded",)
 DEFECT_FIXTURE = "conformance_defect"
 _KEY = pytest.StashKey["Conformance"]()
 _CLUSTER = pytest.StashKey[Cluster]()
@@ -68,7 +66,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help="reference, bare-celery, path/to/subject.toml or package.module:Class",
     )
-    group.addoption("--runtime", default="embedded", metavar="NAME", help="where servers and workers live: embedded")
+    group.addoption(
+        "--runtime", default="embedded", metavar="NAME", help="where servers and workers live: embedded, containers"
+    )
     group.addoption(
         "--harness-seed", type=int, default=None, metavar="N", help="seed of everything random; printed in the header"
     )
@@ -121,10 +121,9 @@ class Conformance:
         runtime: str = config.getoption("--runtime")
         if runtime not in RUNTIMES:
             raise unknown("runtime", runtime, RUNTIMES)
+        self.runtime = RuntimeChoice(runtime, config.getoption("--postgres-bin"), config.getoption("--redis-server"))
         if (self.prove or self.single_defect) and self.subject.name != "reference":
             raise UsageError(f"defects are patches of the reference; they cannot be put into {self.subject.name!r}")
-        find_postgres(config.getoption("--postgres-bin"))
-        find_redis(config.getoption("--redis-server"))
         self.outcomes: list[ScenarioOutcome] = []
         self.total = 0
         self.leftovers: list[str] = []
@@ -132,6 +131,7 @@ class Conformance:
         self._clusters: Clusters | None = None
         words: dict[str, str] | None = getattr(config, "workerinput", {}).get("conformance_run")
         self.is_helper = words is not None
+        self.servers: dict[str, str] = {} if self.is_helper else self.runtime.versions()
         if words is not None:
             self.run = Run.from_words(words)
         elif config.option.collectonly:
@@ -141,6 +141,7 @@ class Conformance:
             prepare_root(root)
             refuse_closed(root)
             self.leftovers = sweep_leftovers(root)
+            self.runtime.remove_leftovers()
             self.run = begin_run(
                 config.rootpath / ".conformance",
                 root,
@@ -213,13 +214,7 @@ class Conformance:
             helper = getattr(self.config, "workerinput", {}).get("workerid", "main")
             scratch = Scratch(self.run.scratch_root, f"{self.run.id}-{helper}")
             programs = LocalPrograms(scratch.path, self.subject.preload, self.run.directory / "forkserver.log")
-            runtime = EmbeddedRuntime(
-                scratch.path,
-                self.run.directory / "servers",
-                programs,
-                postgres_bin=self.config.getoption("--postgres-bin"),
-                redis_server=self.config.getoption("--redis-server"),
-            )
+            runtime = self.runtime.open(scratch.path, self.run.directory / "servers", programs)
             self._clusters = Clusters(self.subject, runtime, programs, scratch, self.run.directory)
         return self._clusters
 
@@ -243,12 +238,10 @@ class Conformance:
         """What runs, on what, from which seed."""
         if self.config.option.collectonly or self.is_helper:
             return []
-        postgres = find_postgres(self.config.getoption("--postgres-bin"))
-        redis = find_redis(self.config.getoption("--redis-server"))
         versions = package_versions()
         lines = [
             f"conformance: subject {self.run.subject}, runtime {self.run.runtime}, seed {self.run.seed}",
-            f"servers: Postgres {postgres.version}, {redis.product} {redis.version}",
+            f"servers: {', '.join(f'{product} {version}' for product, version in self.servers.items())}",
             ", ".join(f"{name} {versions[name]}" for name in ("celery", "kombu", "redis", "python")),
             f"run directory: {self.run.directory.relative_to(self.config.rootpath)}",
         ]
@@ -333,12 +326,7 @@ class Conformance:
         return _report.promise_rows(outcomes, self.selected)
 
     def _versions(self) -> dict[str, str]:
-        redis = find_redis(self.config.getoption("--redis-server"))
-        servers = {
-            "postgres": find_postgres(self.config.getoption("--postgres-bin")).version,
-            redis.product.lower(): redis.version,
-        }
-        return package_versions() | servers
+        return package_versions() | {product.lower(): version for product, version in self.servers.items()}
 
     def _print(self, renderable: Any) -> None:
         terminal: Any = self.config.pluginmanager.get_plugin("terminalreporter")

@@ -28,9 +28,9 @@ def refused(run_pytest: RunPytest, project: Path, scratch_root: Path) -> Refused
     """Runs pytest with a wrong call: it ends without a traceback, a run, or anything in scratch."""
     runs = project / ".conformance"
 
-    def run(*arguments: str) -> str:
+    def run(*arguments: str, **environment: str) -> str:
         before = set(runs.glob("*"))
-        ended = run_pytest("scenarios", *arguments)
+        ended = run_pytest("scenarios", *arguments, **environment)
         assert ended.returncode == USAGE_ERROR, ended.stdout
         assert "Traceback" not in ended.stdout
         assert "INTERNALERROR" not in ended.stdout
@@ -53,6 +53,15 @@ def refused(run_pytest: RunPytest, project: Path, scratch_root: Path) -> Refused
 def test_an_unknown_name_suggests_the_nearest(refused: Refused, option: str, told: str) -> None:
     """A name that does not exist is refused with the nearest one that does."""
     assert told in refused(option)
+
+
+def test_without_a_container_engine_the_way_to_one_is_told(refused: Refused) -> None:
+    """The runtime of containers says that no engine answers, how to get one, and which runtime needs none."""
+    told = refused("--runtime=containers", DOCKER_HOST="unix:///nowhere/docker.sock")
+
+    assert "no container engine answers (" in told
+    assert "apt install docker.io" in told
+    assert "or use --runtime=embedded, which needs none" in told
 
 
 def test_a_subject_that_is_no_toml_is_named_with_the_mistake(refused: Refused, tmp_path: Path) -> None:

@@ -1,0 +1,103 @@
+"""The container engine: found, asked, and cleaned of what dead runs left.
+
+Everything that a run makes carries two labels: the host's name and the run's scratch directory. A container,
+network or volume whose labels name this host and a directory that is gone belongs to a dead run; nothing without
+the labels is ever touched.
+"""
+
+from __future__ import annotations
+
+import platform
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import docker
+import psutil
+from docker.errors import DockerException, NotFound
+
+from harness._errors import SetupBroken
+
+HOST_LABEL = "celery-conformance.host"
+SCRATCH_LABEL = "celery-conformance.scratch"
+_TIMEOUT_S = 60
+
+
+def open_engine() -> docker.DockerClient:
+    """A client of the engine that DOCKER_HOST names, or the local one. Raises SetupBroken with what to do."""
+    try:
+        client = docker.from_env(timeout=_TIMEOUT_S)
+        client.ping()
+    except (DockerException, OSError) as error:
+        raise SetupBroken(
+            f"no container engine answers ({_first_line(error)}); start one (Debian: apt install docker.io, then "
+            "`dockerd` as root, or `systemctl start docker`), or use --runtime=embedded, which needs none"
+        ) from error
+    if platform.system() != "Linux":
+        client.close()
+        raise SetupBroken(
+            "the runtime `containers` needs an engine on this very Linux machine: its faults signal the processes of "
+            "containers and its proxies listen on their network; use --runtime=embedded"
+        )
+    return client
+
+
+def labels(scratch: Path) -> dict[str, str]:
+    """What a run marks its own with."""
+    return {HOST_LABEL: socket.gethostname(), SCRATCH_LABEL: str(scratch)}
+
+
+def remove_labelled(client: docker.DockerClient, scratch: Path) -> None:
+    """Remove every container, network and volume of one run."""
+    marks = [f"{name}={value}" for name, value in labels(scratch).items()]
+    _remove(client, marks, lambda _: True)
+
+
+def remove_dead(client: docker.DockerClient) -> list[str]:
+    """Remove what runs left whose scratch directory is gone; gives the names of those directories."""
+    dead: set[str] = set()
+
+    def is_dead(attributes: dict[str, Any]) -> bool:
+        named = _labels_of(attributes).get(SCRATCH_LABEL, "")
+        gone = bool(named) and not Path(named).exists()
+        if gone:
+            dead.add(Path(named).name)
+        return gone
+
+    _remove(client, [f"{HOST_LABEL}={socket.gethostname()}"], is_dead)
+    return sorted(dead)
+
+
+def _remove(client: docker.DockerClient, marks: list[str], doomed: Any) -> None:
+    wanted = {"label": marks}
+    for container in client.containers.list(all=True, filters=wanted, ignore_removed=True):
+        if doomed(container.attrs):
+            with suppress(NotFound):
+                container.remove(force=True, v=True)
+    for network in client.networks.list(filters=wanted):
+        if doomed(network.attrs):
+            with suppress(NotFound):
+                network.remove()
+    for volume in client.volumes.list(filters=wanted):
+        if doomed(volume.attrs):
+            with suppress(NotFound):
+                volume.remove(force=True)
+
+
+def _labels_of(attributes: dict[str, Any]) -> dict[str, str]:
+    """A container keeps them elsewhere than networks and volumes do."""
+    return attributes.get("Config", attributes).get("Labels") or {}
+
+
+def number_inside(process: psutil.Process) -> int:
+    """The process id by which a process knows itself: the innermost of its namespaces."""
+    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+        if line.startswith("NSpid:"):
+            return int(line.split()[-1])
+    return process.pid
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
