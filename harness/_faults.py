@@ -82,15 +82,15 @@ def sever(link: Proxy, mode: Mode, *, delay_s: float = 0.0) -> Fault:
     def landed() -> Evidence | None:
         tally = link.tally
         counted = {name: count for name, count in vars(tally).items() if count}
-        hit = {
-            Mode.DELAY: tally.bytes_delayed,
-            Mode.HOLD: tally.bytes_held,
-            Mode.SWALLOW: tally.bytes_swallowed,
-            Mode.CUT: tally.cuts,
-            Mode.REFUSE: not link.accepts,
-            Mode.RESET: not link.accepts,
+        hit: Callable[[], object] = {
+            Mode.DELAY: lambda: tally.bytes_delayed,
+            Mode.HOLD: lambda: tally.bytes_held,
+            Mode.SWALLOW: lambda: tally.bytes_swallowed,
+            Mode.CUT: lambda: tally.cuts,
+            Mode.REFUSE: lambda: not link.accepts,
+            Mode.RESET: lambda: not link.accepts,
         }[mode]
-        return {"mode": mode, **counted} if hit else None
+        return {"mode": mode, **counted} if hit() else None
 
     def inject() -> None:
         link.set(mode, delay_s=delay_s)
