@@ -121,7 +121,10 @@ class Clusters:
                 )
             except NeverCame as error:
                 raise SetupBroken(f"{self._subject.name}: `{' '.join(argv)}`: {error}") from error
+            loaded = any((directory / "defect").iterdir())
             shutil.rmtree(directory / "defect")
+            if defect is not None and not loaded:
+                raise SetupBroken(f"the defect {defect.stem} was not loaded into `{' '.join(argv)}`")
             if run.exit_code:
                 raise SetupBroken(
                     f"{self._subject.name}: `{' '.join(argv)}` failed:\n{(run.output + run.errors)[-2000:]}"

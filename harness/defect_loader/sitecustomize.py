@@ -19,18 +19,25 @@ _path = os.environ.get("CELERY_CONFORMANCE_DEFECT")
 
 
 class _Finder:
-    """Stands before the other finders until the package is asked for."""
+    """Stands before the other finders until the package has been imported; some only ask where it is."""
+
+    def __init__(self) -> None:
+        self._asking = False
 
     def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
-        if fullname != _PATCHED:
+        if fullname != _PATCHED or self._asking:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
+        self._asking = True
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self._asking = False
         if spec is not None and spec.loader is not None:
             load = spec.loader.exec_module
 
             def load_and_patch(module: ModuleType) -> None:
                 load(module)
+                sys.meta_path.remove(self)
                 _apply()
 
             spec.loader.exec_module = load_and_patch  # type: ignore[method-assign]
