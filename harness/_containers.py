@@ -14,6 +14,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from docker.errors import APIError
 from docker.models.containers import Container
 from docker.models.networks import Network
 from docker.types import IPAMConfig, IPAMPool
@@ -23,9 +24,11 @@ from testcontainers.core.config import testcontainers_config
 
 from harness._container import ContainerProcess, endpoint
 from harness._engine import labels, open_engine, remove_labelled
+from harness._errors import SetupBroken
 from harness._images import require_images
 from harness._servers import (
-    REDIS_DATABASES,
+    POSTGRES_SETTINGS,
+    REDIS_SETTINGS,
     Servers,
     await_answer,
     postgres_answers,
@@ -35,16 +38,6 @@ from harness._servers import (
 STOP_S = 20.0
 NAME_LABEL = "celery-conformance.name"
 _HERE = Path(__file__).parent
-_POSTGRES = {
-    "fsync": "off",
-    "synchronous_commit": "on",
-    "full_page_writes": "off",
-    "shared_buffers": "32MB",
-    "max_connections": "200",
-    "timezone": "UTC",
-    "log_timezone": "UTC",
-}
-_REDIS = {"databases": str(REDIS_DATABASES), "appendonly": "yes", "appendfsync": "everysec"}
 
 
 class PostgresInContainer:
@@ -71,7 +64,7 @@ class PostgresInContainer:
 
     def _create(self) -> Container:
         made = PostgresContainer(self._runtime.images["postgres"], username="postgres", dbname="postgres", driver=None)
-        made.with_command([part for name, value in _POSTGRES.items() for part in ("-c", f"{name}={value}")])
+        made.with_command([part for name, value in POSTGRES_SETTINGS.items() for part in ("-c", f"{name}={value}")])
         made.with_env("POSTGRES_HOST_AUTH_METHOD", "trust")
         made.ports.clear()  # nothing is published: it is reached at its own address
         made.with_kwargs(**self._runtime.placed(self.name, self.host))
@@ -102,7 +95,7 @@ class RedisInContainer:
         self.process.wait(STOP_S)
 
     def _create(self) -> Container:
-        settings = [part for name, value in _REDIS.items() for part in (f"--{name}", value)]
+        settings = [part for name, value in REDIS_SETTINGS.items() for part in (f"--{name}", value)]
         return self._runtime.client.containers.create(
             self._runtime.images["redis"],
             RedisContainer.command(*settings),
@@ -123,11 +116,6 @@ class ContainersRuntime:
         pool = ip_network(self._network.attrs["IPAM"]["Config"][0]["Subnet"])
         self.proxy_host: str = self._network.attrs["IPAM"]["Config"][0]["Gateway"]
         self._addresses = (str(pool[-number]) for number in range(2, pool.num_addresses // 2))
-
-    @property
-    def versions(self) -> dict[str, str]:
-        """The engine, and the images by name."""
-        return {"engine": self.client.version()["Version"], **self.images}
 
     def start_servers(self, tag: str) -> Servers:
         """A fresh pair. Raises SetupBroken."""
@@ -173,7 +161,7 @@ class ContainersRuntime:
         remove_labelled(self.client, self._scratch)
         self.client.close()
 
-    def _make_network(self) -> Network:
+    def _make_network(self, attempts: int = 5) -> Network:
         """Fixed addresses need a network of a given subnet: the one that the engine would have chosen."""
         name, marks = f"celery-conformance-{self._scratch.name}", labels(self._scratch)
         probe = self.client.networks.create(name, labels=marks)
@@ -181,6 +169,11 @@ class ContainersRuntime:
         chosen = probe.attrs["IPAM"]["Config"][0]
         probe.remove()
         pool = IPAMPool(subnet=chosen["Subnet"], gateway=chosen["Gateway"])
-        made = self.client.networks.create(name, labels=marks, ipam=IPAMConfig(pool_configs=[pool]))
+        try:
+            made = self.client.networks.create(name, labels=marks, ipam=IPAMConfig(pool_configs=[pool]))
+        except APIError as error:
+            if attempts > 1:  # another process of the run took the subnet in between
+                return self._make_network(attempts - 1)
+            raise SetupBroken(f"no network for containers could be made: {error.explanation}") from error
         made.reload()
         return made

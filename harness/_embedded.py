@@ -32,11 +32,6 @@ class EmbeddedRuntime:
         self._postgres = find_postgres(postgres_bin)
         self._redis = find_redis(redis_server)
 
-    @property
-    def versions(self) -> dict[str, str]:
-        """The servers, by product."""
-        return {"postgres": self._postgres.version, self._redis.product.lower(): self._redis.version}
-
     def start_servers(self, tag: str) -> Servers:
         """A fresh pair. Raises SetupBroken."""
         self._logs.mkdir(parents=True, exist_ok=True)

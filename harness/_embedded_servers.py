@@ -21,7 +21,8 @@ from harness._processes import Account, OwnedProcess
 from harness._scratch import LABEL, obstacle
 from harness._servers import (
     LOOPBACK,
-    REDIS_DATABASES,
+    POSTGRES_SETTINGS,
+    REDIS_SETTINGS,
     Servers,
     await_answer,
     postgres_answers,
@@ -88,13 +89,7 @@ class PostgresServer:
             "listen_addresses": LOOPBACK,
             "unix_socket_directories": "",
             "port": str(self.port),
-            "fsync": "off",
-            "synchronous_commit": "on",
-            "full_page_writes": "off",
-            "shared_buffers": "32MB",
-            "max_connections": "200",
-            "timezone": "UTC",
-            "log_timezone": "UTC",
+            **POSTGRES_SETTINGS,
         }
         flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self.process.argv = [str(self._binaries / "postgres"), "-D", str(self._data), *flags]
@@ -134,10 +129,7 @@ class RedisServer:
             "bind": LOOPBACK,
             "port": str(self.port),
             "dir": str(self._directory),
-            "databases": str(REDIS_DATABASES),
-            "save": "",
-            "appendonly": "yes",
-            "appendfsync": "everysec",
+            **REDIS_SETTINGS,
             "daemonize": "no",
         }
         flags = [part for name, value in settings.items() for part in (f"--{name}", value)]

@@ -14,10 +14,6 @@ class Runtime(Protocol):
     """One of a process of the run; `embedded` and `containers` are."""
 
     @property
-    def versions(self) -> Mapping[str, str]:
-        """The servers, by product."""
-
-    @property
     def proxy_host(self) -> str:
         """The address at which workers and clients alike reach a proxy of the harness."""
 

@@ -19,6 +19,18 @@ LOOPBACK = "127.0.0.1"
 START_S = 30.0
 REDIS_DATABASES = 4096
 """So many scenarios of one run can share a server, with a key space each."""
+POSTGRES_SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "on",
+    "full_page_writes": "off",
+    "shared_buffers": "32MB",
+    "max_connections": "200",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+"""Those of every server, wherever it runs: the data is scratch data."""
+REDIS_SETTINGS = {"databases": str(REDIS_DATABASES), "save": "", "appendonly": "yes", "appendfsync": "everysec"}
+"""Those of every server: what was written survives a kill up to the last second."""
 
 
 class Address(Protocol):
