@@ -18,7 +18,7 @@ from docker.models.containers import Container
 
 from harness._engine import number_inside
 from harness._errors import NeverCame
-from harness._processes import await_until, last_lines
+from harness._processes import alive, await_until, last_lines
 
 _KILL_S = 10.0
 
@@ -57,10 +57,7 @@ class ContainerProcess:
     @property
     def running(self) -> bool:
         """Whether its first process exists."""
-        try:
-            return self._main is not None and self._main.is_running() and self._main.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        return self._main is not None and alive(self._main)
 
     @property
     def exit_code(self) -> int | None:
@@ -79,7 +76,7 @@ class ContainerProcess:
         found = [self._main]
         with suppress(psutil.NoSuchProcess):
             found += self._main.children(recursive=True)
-        return [process for process in found if _alive(process)]
+        return [process for process in found if alive(process)]
 
     def member(self, pid: int | None = None) -> psutil.Process:
         """The member that knows itself by this number; the first without one. Raises NoSuchProcess."""
@@ -134,13 +131,6 @@ class ContainerProcess:
         with suppress(APIError):
             self.keep_output()
         return last_lines(self.log, lines)
-
-
-def _alive(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 def endpoint(client: Any, network: str, address: str | None = None) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -29,78 +30,52 @@ from harness._images import require_images
 from harness._servers import (
     POSTGRES_SETTINGS,
     REDIS_SETTINGS,
+    STOP_S,
     Servers,
     await_answer,
     postgres_answers,
     redis_answers,
 )
 
-STOP_S = 20.0
 NAME_LABEL = "celery-conformance.name"
 _HERE = Path(__file__).parent
 
 
-class PostgresInContainer:
-    """A Postgres server at a fixed address."""
+@dataclass(frozen=True)
+class ServerInContainer:
+    """A server at a fixed address; `answers` looks whether it does, `goodbye` asks it to stop cleanly."""
 
-    port = 5432
+    host: str
+    port: int
+    process: ContainerProcess
+    answers: Callable[[ServerInContainer], bool]
+    goodbye: signal.Signals
 
-    def __init__(self, runtime: ContainersRuntime, name: str, host: str, log: Path) -> None:
-        self.name = name
-        self.host = host
-        self._runtime = runtime
-        self.process = ContainerProcess(name, log, self._create, disposable=False)
-
-    def start(self) -> None:
-        """Start it at its address and with its data, and wait until it answers. Raises SetupBroken."""
-        self.process.start()
-        await_answer(self, lambda: postgres_answers(self) is not None)
-
-    def stop(self) -> None:
-        """A fast shutdown."""
-        self.process.send(signal.SIGCONT, group=True)
-        self.process.send(signal.SIGINT)
-        self.process.wait(STOP_S)
-
-    def _create(self) -> Container:
-        made = PostgresContainer(self._runtime.images["postgres"], username="postgres", dbname="postgres", driver=None)
-        made.with_command([part for name, value in POSTGRES_SETTINGS.items() for part in ("-c", f"{name}={value}")])
-        made.with_env("POSTGRES_HOST_AUTH_METHOD", "trust")
-        made.ports.clear()  # nothing is published: it is reached at its own address
-        made.with_kwargs(**self._runtime.placed(self.name, self.host))
-        return made.start().get_wrapped_container()
-
-
-class RedisInContainer:
-    """A Redis server at a fixed address; pytest-celery's broker."""
-
-    port = 6379
-
-    def __init__(self, runtime: ContainersRuntime, name: str, host: str, log: Path) -> None:
-        self.name = name
-        self.host = host
-        self._runtime = runtime
-        self.process = ContainerProcess(name, log, self._create, disposable=False)
+    @property
+    def name(self) -> str:
+        """That of its container."""
+        return self.process.name
 
     def start(self) -> None:
         """Start it at its address and with its data, and wait until it answers. Raises SetupBroken."""
         self.process.start()
-        await_answer(self, lambda: redis_answers(self) is not None)
-        CeleryBrokerCluster(RedisTestBroker(RedisContainer(self.process.container))).ready()
+        await_answer(self, lambda: self.answers(self))
 
     def stop(self) -> None:
         """A clean shutdown."""
-        self.process.send(signal.SIGCONT)
-        self.process.send(signal.SIGTERM)
+        self.process.send(signal.SIGCONT, group=True)
+        self.process.send(self.goodbye)
         self.process.wait(STOP_S)
 
-    def _create(self) -> Container:
-        settings = [part for name, value in REDIS_SETTINGS.items() for part in (f"--{name}", value)]
-        return self._runtime.client.containers.create(
-            self._runtime.images["redis"],
-            RedisContainer.command(*settings),
-            **self._runtime.placed(self.name, self.host),
-        )
+
+def _postgres_is_ready(server: ServerInContainer) -> bool:
+    return postgres_answers(server) is not None
+
+
+def _redis_is_ready(server: ServerInContainer) -> bool:
+    if redis_answers(server) is None:
+        return False
+    return bool(CeleryBrokerCluster(RedisTestBroker(RedisContainer(server.process.container))).ready())
 
 
 class ContainersRuntime:
@@ -120,9 +95,9 @@ class ContainersRuntime:
     def start_servers(self, tag: str) -> Servers:
         """A fresh pair. Raises SetupBroken."""
         self._logs.mkdir(parents=True, exist_ok=True)
-        names = [f"{kind}-{self._scratch.name}-{tag}" for kind in ("postgres", "redis")]
-        postgres = PostgresInContainer(self, names[0], next(self._addresses), self._logs / f"{names[0]}.log")
-        redis = RedisInContainer(self, names[1], next(self._addresses), self._logs / f"{names[1]}.log")
+        tag = f"{self._scratch.name}-{tag}"
+        postgres = self._server(f"postgres-{tag}", 5432, self._create_postgres, _postgres_is_ready, signal.SIGINT)
+        redis = self._server(f"redis-{tag}", 6379, self._create_redis, _redis_is_ready, signal.SIGTERM)
         for server in (redis, postgres):
             server.start()
         return Servers(postgres, redis)
@@ -160,6 +135,35 @@ class ContainersRuntime:
         """Remove everything that carries the labels of this process of the run."""
         remove_labelled(self.client, self._scratch)
         self.client.close()
+
+    def _server(
+        self,
+        name: str,
+        port: int,
+        create: Callable[[str, str], Container],
+        answers: Callable[[ServerInContainer], bool],
+        goodbye: signal.Signals,
+    ) -> ServerInContainer:
+        host = next(self._addresses)
+        log = self._logs / f"{name}.log"
+        process = ContainerProcess(name, log, lambda: create(name, host), disposable=False)
+        return ServerInContainer(host, port, process, answers, goodbye)
+
+    def _create_postgres(self, name: str, host: str) -> Container:
+        made = PostgresContainer(self.images["postgres"], username="postgres", dbname="postgres", driver=None)
+        made.with_command(
+            [part for setting, value in POSTGRES_SETTINGS.items() for part in ("-c", f"{setting}={value}")]
+        )
+        made.with_env("POSTGRES_HOST_AUTH_METHOD", "trust")
+        made.ports.clear()  # nothing is published: it is reached at its own address
+        made.with_kwargs(**self.placed(name, host))
+        return made.start().get_wrapped_container()
+
+    def _create_redis(self, name: str, host: str) -> Container:
+        settings = [part for setting, value in REDIS_SETTINGS.items() for part in (f"--{setting}", value)]
+        return self.client.containers.create(
+            self.images["redis"], RedisContainer.command(*settings), **self.placed(name, host)
+        )
 
     def _make_network(self, attempts: int = 5) -> Network:
         """Fixed addresses need a network of a given subnet: the one that the engine would have chosen."""

@@ -23,13 +23,12 @@ from harness._servers import (
     LOOPBACK,
     POSTGRES_SETTINGS,
     REDIS_SETTINGS,
+    STOP_S,
     Servers,
     await_answer,
     postgres_answers,
     redis_answers,
 )
-
-STOP_S = 20.0
 
 
 def free_port() -> int:
@@ -159,7 +158,7 @@ def start_servers(
         for server in (redis, postgres):
             server.initialise()
             _start_on_some_port(server)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: no server may outlive a set-up that broke
         pair.destroy()
         raise
     return pair

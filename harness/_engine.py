@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -54,22 +55,17 @@ def remove_labelled(client: docker.DockerClient, scratch: Path) -> None:
     _remove(client, marks, lambda _: True)
 
 
-def remove_dead(client: docker.DockerClient) -> list[str]:
-    """Remove what runs left whose scratch directory is gone; gives the names of those directories."""
-    dead: set[str] = set()
+def remove_dead(client: docker.DockerClient) -> None:
+    """Remove what runs left whose scratch directory is gone."""
 
     def is_dead(attributes: dict[str, Any]) -> bool:
         named = _labels_of(attributes).get(SCRATCH_LABEL, "")
-        gone = bool(named) and not Path(named).exists()
-        if gone:
-            dead.add(Path(named).name)
-        return gone
+        return bool(named) and not Path(named).exists()
 
     _remove(client, [f"{HOST_LABEL}={socket.gethostname()}"], is_dead)
-    return sorted(dead)
 
 
-def _remove(client: docker.DockerClient, marks: list[str], doomed: Any) -> None:
+def _remove(client: docker.DockerClient, marks: list[str], doomed: Callable[[dict[str, Any]], bool]) -> None:
     wanted = {"label": marks}
     for container in client.containers.list(all=True, filters=wanted, ignore_removed=True):
         if doomed(container.attrs):

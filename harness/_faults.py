@@ -20,7 +20,7 @@ from psycopg import sql
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from harness._processes import Process
+from harness._processes import Process, alive
 from harness._proxy import Mode, Proxy
 from harness._servers import Server, open_redis
 from harness._view import OWN_NAME
@@ -53,7 +53,7 @@ def kill(process: Process, *, whole: bool = True, pid: int | None = None) -> Fau
             member.kill()
 
     def landed() -> Evidence | None:
-        return {"killed": list(doomed)} if doomed and not any(map(_lives, doomed.values())) else None
+        return {"killed": list(doomed)} if doomed and not any(map(alive, doomed.values())) else None
 
     return Fault("kill", process.name, inject, landed)
 
@@ -243,7 +243,7 @@ def restart(server: Server, *, kill_it: bool = False) -> Fault:
             server.start()
 
     def landed() -> Evidence | None:
-        return {"stopped": before[0].pid} if before and not _lives(before[0]) else None
+        return {"stopped": before[0].pid} if before and not alive(before[0]) else None
 
     return Fault("restart", server.name, inject, _once(landed), heal)
 
@@ -264,13 +264,6 @@ def _once(look: Callable[[], Evidence | None]) -> Callable[[], Evidence | None]:
         return seen[0] if seen else None
 
     return landed
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _is_stopped(process: psutil.Process) -> bool:

@@ -218,7 +218,7 @@ class OwnedProcess:
             _signal(process, signal.SIGKILL)
         self._popen.kill()
         self._popen.wait()
-        await_until(f"the end of {self.name}", lambda: not any(_alive(process) for process in doomed), _KILL_S)
+        await_until(f"the end of {self.name}", lambda: not any(alive(process) for process in doomed), _KILL_S)
         for stream in (self._popen.stdin, self._popen.stdout):
             if stream is not None:
                 stream.close()
@@ -238,7 +238,8 @@ def last_lines(log: Path, lines: int) -> str:
         return ""
 
 
-def _alive(process: psutil.Process) -> bool:
+def alive(process: psutil.Process) -> bool:
+    """Whether this very process exists, and is no zombie."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -17,6 +17,7 @@ from harness._processes import Process, await_until
 
 LOOPBACK = "127.0.0.1"
 START_S = 30.0
+STOP_S = 20.0
 REDIS_DATABASES = 4096
 """So many scenarios of one run can share a server, with a key space each."""
 POSTGRES_SETTINGS = {
