@@ -10,7 +10,7 @@ READY := .venv/.ready
 LOCKED := .venv/.locked
 
 .DEFAULT_GOAL := help
-.PHONY: help setup conformance test lint format prove prove-cross images bench lock clean
+.PHONY: help setup conformance test lint format prove prove-cross agree images bench lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ prove: $(READY) ## put every bug back, one at a time, and see its scenarios turn
 
 prove-cross: $(READY) ## every defect against every scenario (long)
 	@$(BIN)/python -m pytest -n $(JOBS) --prove=cross --runtime=$(RUNTIME) scenarios $(ARGS)
+
+agree: $(READY) ## compare the last reports of two runtimes, promise by promise
+	@$(BIN)/python -m harness._agreement $(REPORTS)
 
 images: $(READY) ## build the images that RUNTIME=containers needs
 	@$(BIN)/python -m harness._images

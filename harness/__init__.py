@@ -41,6 +41,15 @@ from harness._checks_record import (
 )
 from harness._client import Client, ClientFailed
 from harness._cluster import Cluster, Task, Worker
+from harness._container_faults import (
+    Dropped,
+    disconnect,
+    exhaust_memory,
+    fill_disk,
+    pause,
+    skew_clock,
+    split,
+)
 from harness._errors import HarnessError, NeverCame, SetupBroken, UsageError
 from harness._faults import (
     Fault,
@@ -67,6 +76,7 @@ __all__ = [
     "Client",
     "ClientFailed",
     "Cluster",
+    "Dropped",
     "Entry",
     "Fault",
     "Finding",
@@ -96,10 +106,13 @@ __all__ = [
     "cleanup_guarded",
     "closed_once",
     "dead_tasks_closed",
+    "disconnect",
     "ends_kept",
     "executed",
+    "exhaust_memory",
     "expire_visibility",
     "failures_logged",
+    "fill_disk",
     "freeze",
     "gil_was_held",
     "heartbeat_moves",
@@ -110,6 +123,7 @@ __all__ = [
     "logged_once",
     "no_leaks",
     "outcome_unharmed",
+    "pause",
     "pause_clients",
     "published_in_time",
     "queue_time_told",
@@ -117,6 +131,8 @@ __all__ = [
     "restart",
     "sever",
     "signals_accounted",
+    "skew_clock",
+    "split",
     "statuses_of_six",
     "still_up",
     "sweep_says",

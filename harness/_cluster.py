@@ -28,7 +28,7 @@ from harness._journal import Journal
 from harness._local import LocalPrograms
 from harness._processes import Process, await_until
 from harness._proxy import Proxy
-from harness._runtime import Runtime
+from harness._runtime import Conditions, Runtime
 from harness._servers import Servers, open_redis, postgres_url, redis_url
 from harness._subject import Place, Subject
 from harness._timing import STARTUP_S, Timing
@@ -164,10 +164,13 @@ class Cluster:
         behind_proxy: bool = False,
         environment: Mapping[str, str] | None = None,
         timing: Timing | None = None,
+        memory_mb: int | None = None,
+        own_clock: bool = False,
         wait: bool = True,
     ) -> Worker:
         """Start a worker; it consumes the queue of its own name unless `queues` says otherwise.
 
+        A limit of memory (`memory_mb`) and a clock that `skew_clock` may move (`own_clock`) take a container.
         `name` becomes a node name of this scenario's own, unless it has an @ already. Raises SetupBroken when it
         does not come up.
         """
@@ -180,7 +183,8 @@ class Cluster:
         extra = {"CELERY_CONFORMANCE_NODE": node, **(environment or {})}
         label = self._label(f"worker-{name}")
         environment = self._environment(label, self._place(links, timing or self.timing), extra)
-        process = self._start(self._assignment.runtime.worker(label, argv, environment, self.directory))
+        conditions = Conditions(memory_mb, own_clock)
+        process = self._start(self._assignment.runtime.worker(label, argv, environment, self.directory, conditions))
         worker = Worker(node, process, links)
         self.history.append(Kind.OPERATION, "invoke", "start worker", process=node, value={"pool": pool})
         if wait:

@@ -116,9 +116,13 @@ class ContainerProcess:
         await_until(f"the end of {self.name}", lambda: not self.running, _KILL_S)
         self.keep_output()
         if self._disposable:
-            with suppress(NotFound):
-                self._container.remove(force=True, v=True)
-            self._container = None
+            self.discard()
+
+    def discard(self) -> None:
+        """Remove the container with all that it holds; the next start makes another."""
+        with suppress(NotFound):
+            self.container.remove(force=True, v=True)
+        self._container = None
 
     def keep_output(self) -> None:
         """Add to its log what the engine has of its output, where it does not write the log itself."""

@@ -2,7 +2,8 @@
 
 Postgres comes through testcontainers; the broker through pytest-celery's classes. The network's gateway is this
 machine, so a proxy of the harness that listens there is reached from containers and from here alike, and so are the
-containers' own addresses: one URL serves everybody. Servers keep their addresses when they are started again.
+containers' own addresses: one URL serves everybody. Servers keep their addresses when they are started again, and
+workers when they are taken off the network for a while: nobody else is given one meanwhile.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,11 @@ from testcontainers.community.postgres import PostgresContainer
 from testcontainers.core.config import testcontainers_config
 
 from harness._container import ContainerProcess, endpoint
+from harness._container_faults import SMALL_DISK, SMALL_DISK_MB, own_clock
 from harness._engine import labels, open_engine, remove_labelled
 from harness._errors import SetupBroken
 from harness._images import require_images
+from harness._runtime import Conditions
 from harness._servers import (
     POSTGRES_SETTINGS,
     REDIS_SETTINGS,
@@ -67,6 +71,10 @@ class ServerInContainer:
         self.process.send(self.goodbye)
         self.process.wait(STOP_S)
 
+    def forget(self) -> None:
+        """Lose its data: the next start makes another container."""
+        self.process.discard()
+
 
 def _postgres_is_ready(server: ServerInContainer) -> bool:
     return postgres_answers(server) is not None
@@ -90,7 +98,9 @@ class ContainersRuntime:
         self._network = self._make_network()
         pool = ip_network(self._network.attrs["IPAM"]["Config"][0]["Subnet"])
         self.proxy_host: str = self._network.attrs["IPAM"]["Config"][0]["Gateway"]
-        self._addresses = (str(pool[-number]) for number in range(2, pool.num_addresses // 2))
+        share = pool.num_addresses // 4  # the engine gives away addresses of its own choice from the bottom
+        self._server_addresses = (str(pool[number]) for number in range(-2, -share, -1))
+        self._worker_addresses = (str(pool[number]) for number in cycle(range(2 * share, 3 * share)))
 
     def start_servers(self, tag: str) -> Servers:
         """A fresh pair. Raises SetupBroken."""
@@ -103,7 +113,12 @@ class ContainersRuntime:
         return Servers(postgres, redis)
 
     def worker(
-        self, name: str, argv: Sequence[str], environment: Mapping[str, str], directory: Path
+        self,
+        name: str,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        directory: Path,
+        conditions: Conditions,
     ) -> ContainerProcess:
         """A worker that has yet to be started; the project and the harness are mounted where they lie here."""
         log = directory / f"{name}.log"
@@ -112,14 +127,16 @@ class ContainersRuntime:
         def create() -> Container:
             mounts = {str(path): {"bind": str(path), "mode": "ro"} for path in (Path.cwd(), _HERE)}
             mounts[str(directory)] = {"bind": str(directory), "mode": "rw"}
+            clock = own_clock(log) if conditions.own_clock else {}
             return self.client.containers.create(
                 self.images["worker"],
                 command,
-                environment={**environment, "HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"},  # noqa: S108
+                environment={**environment, **clock, "HOME": "/tmp", "PYTHONDONTWRITEBYTECODE": "1"},  # noqa: S108
                 user=f"{os.getuid()}:{os.getgid()}",
                 volumes=mounts,
                 working_dir=str(Path.cwd()),
-                **self.placed(f"{name}-{directory.name}"),
+                **_limited(conditions.memory_mb),
+                **self.placed(f"{name}-{directory.name}", next(self._worker_addresses)),
             )
 
         return ContainerProcess(name, log, create, disposable=True)
@@ -144,7 +161,7 @@ class ContainersRuntime:
         answers: Callable[[ServerInContainer], bool],
         goodbye: signal.Signals,
     ) -> ServerInContainer:
-        host = next(self._addresses)
+        host = next(self._server_addresses)
         log = self._logs / f"{name}.log"
         process = ContainerProcess(name, log, lambda: create(name, host), disposable=False)
         return ServerInContainer(host, port, process, answers, goodbye)
@@ -155,6 +172,7 @@ class ContainersRuntime:
             [part for setting, value in POSTGRES_SETTINGS.items() for part in ("-c", f"{setting}={value}")]
         )
         made.with_env("POSTGRES_HOST_AUTH_METHOD", "trust")
+        made.with_tmpfs_mount(SMALL_DISK, f"size={SMALL_DISK_MB}m,mode=1777")
         made.ports.clear()  # nothing is published: it is reached at its own address
         made.with_kwargs(**self.placed(name, host))
         return made.start().get_wrapped_container()
@@ -181,3 +199,8 @@ class ContainersRuntime:
             raise SetupBroken(f"no network for containers could be made: {error.explanation}") from error
         made.reload()
         return made
+
+
+def _limited(memory_mb: int | None) -> dict[str, str]:
+    """No swap beyond the limit: what does not fit is killed."""
+    return {} if memory_mb is None else {"mem_limit": f"{memory_mb}m", "memswap_limit": f"{memory_mb}m"}

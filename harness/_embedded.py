@@ -7,8 +7,10 @@ from pathlib import Path
 
 from harness._binaries import find_postgres, find_redis
 from harness._embedded_servers import start_servers
+from harness._errors import SetupBroken
 from harness._local import LocalPrograms
 from harness._processes import OwnedProcess
+from harness._runtime import Conditions
 from harness._servers import LOOPBACK, Servers
 
 
@@ -37,8 +39,17 @@ class EmbeddedRuntime:
         self._logs.mkdir(parents=True, exist_ok=True)
         return start_servers(self._postgres, self._redis, self._scratch, self._logs, f"{self._scratch.name}-{tag}")
 
-    def worker(self, name: str, argv: Sequence[str], environment: Mapping[str, str], directory: Path) -> OwnedProcess:
-        """A worker that has yet to be started."""
+    def worker(
+        self,
+        name: str,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        directory: Path,
+        conditions: Conditions,
+    ) -> OwnedProcess:
+        """A worker that has yet to be started. Raises SetupBroken for conditions that take a container."""
+        if conditions != Conditions():
+            raise SetupBroken(f"{name}: {conditions} takes a container; mark the scenario with pytest.mark.containers")
         return self._programs.program(name, argv, environment, directory)
 
     def stop(self) -> None:

@@ -102,6 +102,11 @@ class PostgresServer:
         self.process.send(signal.SIGINT)
         self.process.wait(STOP_S)
 
+    def forget(self) -> None:
+        """Lose its data."""
+        shutil.rmtree(self._data)
+        self.initialise()
+
     def _answers(self) -> bool:
         said = postgres_answers(self)
         return said is not None and Path(said) == self._data  # another server may have taken the port
@@ -141,6 +146,11 @@ class RedisServer:
         self.process.send(signal.SIGCONT)
         self.process.send(signal.SIGTERM)
         self.process.wait(STOP_S)
+
+    def forget(self) -> None:
+        """Lose its data."""
+        shutil.rmtree(self._directory)
+        self.initialise()
 
     def _answers(self) -> bool:
         return redis_answers(self) == self.process.pid  # another server may have taken the port

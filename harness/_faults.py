@@ -73,7 +73,7 @@ def freeze(process: Process, *, whole: bool = True, pid: int | None = None) -> F
     def heal() -> None:
         process.send(signal.SIGCONT, group=True)
 
-    return Fault("freeze", process.name, inject, _once(landed), heal)
+    return Fault("freeze", process.name, inject, once(landed), heal)
 
 
 def sever(link: Proxy, mode: Mode, *, delay_s: float = 0.0) -> Fault:
@@ -95,7 +95,7 @@ def sever(link: Proxy, mode: Mode, *, delay_s: float = 0.0) -> Fault:
     def inject() -> None:
         link.set(mode, delay_s=delay_s)
 
-    return Fault(mode, link.name, inject, _once(landed), lambda: link.set(Mode.PASS))
+    return Fault(mode, link.name, inject, once(landed), lambda: link.set(Mode.PASS))
 
 
 def hold_rows(url: str, query: sql.SQL | sql.Composed, what: str) -> Fault:
@@ -122,7 +122,7 @@ def hold_rows(url: str, query: sql.SQL | sql.Composed, what: str) -> Fault:
             with closing(connection.pop()) as held:
                 held.rollback()
 
-    return Fault("hold rows", what, inject, _once(landed), heal)
+    return Fault("hold rows", what, inject, once(landed), heal)
 
 
 def refuse_writes(url: str, table: str, condition: str, *, deferred: bool = False) -> Fault:
@@ -159,7 +159,7 @@ def refuse_writes(url: str, table: str, condition: str, *, deferred: bool = Fals
             connection.execute(f"DROP FUNCTION IF EXISTS {name} CASCADE")
             connection.execute(f"DROP SEQUENCE IF EXISTS {name}")
 
-    return Fault("refuse writes", f"{table} where {condition}", inject, _once(landed), heal)
+    return Fault("refuse writes", f"{table} where {condition}", inject, once(landed), heal)
 
 
 def terminate_connections(url: str, application_unlike: str = f"{OWN_NAME}%") -> Fault:
@@ -227,8 +227,8 @@ def expire_visibility(server: Server, database: int) -> Fault:
     )
 
 
-def restart(server: Server, *, kill_it: bool = False) -> Fault:
-    """Stop a server, or kill it; healing starts it again at the same address and with the same data."""
+def restart(server: Server, *, kill_it: bool = False, lose_data: bool = False) -> Fault:
+    """Stop a server, or kill it; healing starts it again at the same address, with its data or without."""
     before: list[psutil.Process] = []
 
     def inject() -> None:
@@ -237,22 +237,26 @@ def restart(server: Server, *, kill_it: bool = False) -> Fault:
             server.process.destroy()
         else:
             server.stop()
+        if lose_data:
+            server.forget()
 
     def heal() -> None:
         if not server.process.running:
             server.start()
 
     def landed() -> Evidence | None:
-        return {"stopped": before[0].pid} if before and not alive(before[0]) else None
+        if not before or alive(before[0]):
+            return None
+        return {"stopped": before[0].pid} | ({"data": "lost"} if lose_data else {})
 
-    return Fault("restart", server.name, inject, _once(landed), heal)
+    return Fault("restart", server.name, inject, once(landed), heal)
 
 
 def _chosen(process: Process, *, whole: bool, pid: int | None) -> list[psutil.Process]:
     return process.members() if whole and pid is None else [process.member(pid)]
 
 
-def _once(look: Callable[[], Evidence | None]) -> Callable[[], Evidence | None]:
+def once(look: Callable[[], Evidence | None]) -> Callable[[], Evidence | None]:
     """Evidence, once seen, stays seen: it may be gone after healing."""
     seen: list[Evidence] = []
 

@@ -95,7 +95,7 @@ def _build(client: docker.DockerClient, name: str, full: str, base: str) -> None
 
 def _files(name: str) -> dict[str, bytes]:
     """What an image is made from."""
-    files = {path.name: path.read_bytes() for path in (_DIRECTORY / name).iterdir()}
+    files = {path.name: path.read_bytes() for path in (_DIRECTORY / name).iterdir() if path.is_file()}
     if name == "worker":
         lock = Path.cwd() / "requirements.lock"
         if not lock.is_file():

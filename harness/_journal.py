@@ -1,9 +1,14 @@
-"""The truth journal, read as it grows, and the marks at which executions are held."""
+"""The truth journal, read as it grows, and the marks at which executions are held.
+
+A process's wall clock may have been moved; the monotonic one is the machine's, and tells this process's time.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +23,7 @@ class Journal:
         self._released = directory / "released"
         self._history = history
         self._read: dict[Path, int] = {}
+        self._epoch = time.time() - time.monotonic()
         for path in (self._lines, self._released, directory / "defect"):
             path.mkdir(parents=True)
 
@@ -42,7 +48,7 @@ class Journal:
                 task=said["task"],
                 value=value,
                 at=said["at"],
-                wall=said["wall"],
+                wall=datetime.fromtimestamp(self._epoch + said["at"], UTC).isoformat(),
             )
 
     def release(self, task: str, mark: str) -> None:

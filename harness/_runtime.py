@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from harness._processes import Process
 from harness._servers import Servers
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What a worker has of its own; only in a container may it differ from the defaults."""
+
+    memory_mb: int | None = None
+    own_clock: bool = False
 
 
 class Runtime(Protocol):
@@ -20,7 +29,14 @@ class Runtime(Protocol):
     def start_servers(self, tag: str) -> Servers:
         """A fresh pair. Raises SetupBroken."""
 
-    def worker(self, name: str, argv: Sequence[str], environment: Mapping[str, str], directory: Path) -> Process:
+    def worker(
+        self,
+        name: str,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        directory: Path,
+        conditions: Conditions,
+    ) -> Process:
         """A worker that has yet to be started, with a log of its name in the scenario's directory.
 
         `argv` begins with this interpreter, in whose place stands the worker's own; `environment` is what it is

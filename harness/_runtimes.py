@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,9 @@ from harness._local import LocalPrograms
 from harness._runtime import Runtime
 
 RUNTIMES = ("embedded", "containers")
+_CONTAINERS = "it takes a container: a memory limit, a clock, a network or a disk of its own"
+LACKS: Mapping[str, Mapping[str, str]] = {"embedded": {"containers": _CONTAINERS}, "containers": {}}
+"""By runtime, the markers of scenarios that cannot run there, with the reason."""
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,9 @@ class Server(Address, Protocol):
     def stop(self) -> None:
         """Stop it cleanly; its address and data stay."""
 
+    def forget(self) -> None:
+        """Lose its data; it must have been stopped."""
+
 
 @dataclass(frozen=True)
 class Servers:

@@ -16,14 +16,14 @@ from _pytest._code.code import ReprExceptionInfo, ReprFileLocation, ReprTracebac
 from rich.console import Console
 
 from harness import _report
-from harness._catalogue import Catalogue, Promise, load_catalogue
+from harness._catalogue import SEVERITIES, Catalogue, Promise, load_catalogue
 from harness._cluster import Cluster, PromiseBroken, PromiseUnknown
 from harness._clusters import Clusters
 from harness._errors import HarnessError, SetupBroken, UsageError, unknown
 from harness._local import LocalPrograms
 from harness._report import ScenarioOutcome
 from harness._run import Run, begin_run, package_versions, replay_command
-from harness._runtimes import RUNTIMES, RuntimeChoice
+from harness._runtimes import LACKS, RUNTIMES, RuntimeChoice
 from harness._scratch import Scratch, default_root, prepare_root, refuse_closed, remove_run, sweep_leftovers
 from harness._subject import Subject, load_subject
 from harness._verdict import Verdict
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
 DEFECT_FIXTURE = "conformance_defect"
+NOT_APPLICABLE = "not applicable: "
 _KEY = pytest.StashKey["Conformance"]()
 _CLUSTER = pytest.StashKey[Cluster]()
 _OUTCOME = pytest.StashKey[ScenarioOutcome]()
@@ -59,6 +60,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         metavar="ID",
         help="only this promise (STALE-05) or system (STALE); may be repeated",
+    )
+    group.addoption(
+        "--severity",
+        action="append",
+        default=[],
+        metavar="LEVEL",
+        help="only promises of this severity: critical, high, medium, low; may be repeated",
     )
     group.addoption(
         "--subject",
@@ -91,6 +99,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers; where there is a catalogue, check every name the user gave before anything starts."""
     config.addinivalue_line("markers", "promise(id): the promise that the scenario judges")
     config.addinivalue_line("markers", "requires(capability): what this scenario needs beside its promise's needs")
+    config.addinivalue_line("markers", "containers: the scenario acts on what only a container has of its own")
     config.addinivalue_line("markers", "own_servers: the scenario breaks its servers and gets a pair of its own")
     config.addinivalue_line("markers", "race: an arranged race")
     config.addinivalue_line("markers", "heartbeat: about signs of life")
@@ -113,7 +122,15 @@ class Conformance:
         self.config = config
         self.catalogue = catalogue
         self.subject: Subject = load_subject(config.getoption("--subject"))
-        self.selected: list[Promise] = catalogue.select(config.getoption("--promise") or list(catalogue.promises))
+        levels: list[str] = [level.lower() for level in config.getoption("--severity")]
+        for level in levels:
+            if level not in SEVERITIES:
+                raise unknown("severity", level, SEVERITIES)
+        self.selected: list[Promise] = [
+            promise
+            for promise in catalogue.select(config.getoption("--promise") or list(catalogue.promises))
+            if not levels or promise.severity in levels
+        ]
         self.prove: str | None = config.getoption("--prove")
         self.single_defect: str | None = config.getoption("--defect")
         if self.single_defect is not None:
@@ -153,10 +170,14 @@ class Conformance:
     # -- selection ---------------------------------------------------------------------------------------------
 
     def defects_for(self, definition: pytest.Function) -> list[str]:
-        """The defects to try on a scenario in a proof run."""
+        """The defects to try on a scenario in a proof run; none where it cannot run, or they cannot show."""
+        runtime = self.run.runtime
+        if any(definition.get_closest_marker(name) is not None for name in LACKS[runtime]):
+            return []
         marker = definition.get_closest_marker("promise")
         canary = definition.get_closest_marker("canary") is not None
-        chosen = [defect for promise in self.selected for defect in promise.defects]
+        shown = [promise for promise in self.selected if runtime not in promise.not_applicable]
+        chosen = [defect for promise in shown for defect in promise.defects]
         if canary or self.prove == "cross":
             return [defect.id for defect in chosen]
         return [defect.id for defect in chosen if marker and defect.promise == marker.args[0]]
@@ -182,7 +203,7 @@ class Conformance:
     def _wanted(self, item: pytest.Item) -> bool:
         marker = item.get_closest_marker("promise")
         if item.get_closest_marker("canary") is not None:
-            return bool(self.prove) or not self.config.getoption("--promise")
+            return bool(self.prove) or len(self.selected) == len(self.catalogue.promises)
         if marker is None:
             return True
         if self.prove and not isinstance(_defect_parameter(item), str):
@@ -373,9 +394,10 @@ def cluster(request: pytest.FixtureRequest, conformance_defect: str | None) -> I
         raise SetupBroken("no catalogue: run scenarios from a directory whose conftest.py names one")
     marker = request.node.get_closest_marker("promise")
     promise = conformance.catalogue.promises[marker.args[0]] if marker else None
+    _skip_what_cannot_run(request.node, promise, conformance.run.runtime)
     if promise is not None:
         more = {name for needed in request.node.iter_markers("requires") for name in needed.args}
-        _skip_what_cannot_be_judged(conformance, promise, promise.capabilities | more)
+        _skip_what_cannot_be_judged(conformance, promise.capabilities | more)
     name = request.node.name
     directory = conformance.run.directory / "scenarios" / _file_name(request.node.nodeid)
     defect = conformance.catalogue.defect_file(conformance_defect) if conformance_defect else None
@@ -398,9 +420,15 @@ def _defect_parameter(item: pytest.Item) -> Any:
     return callspec.params.get(DEFECT_FIXTURE) if callspec is not None else None
 
 
-def _skip_what_cannot_be_judged(conformance: Conformance, promise: Promise, needed: frozenset[str]) -> None:
-    if conformance.run.runtime in promise.not_applicable:
-        pytest.skip(f"not applicable: {promise.not_applicable[conformance.run.runtime]}")
+def _skip_what_cannot_run(item: pytest.Item, promise: Promise | None, runtime: str) -> None:
+    if promise is not None and runtime in promise.not_applicable:
+        pytest.skip(f"{NOT_APPLICABLE}{promise.not_applicable[runtime]}")
+    for marker, reason in LACKS[runtime].items():
+        if item.get_closest_marker(marker) is not None:
+            pytest.skip(f"{NOT_APPLICABLE}{reason}")
+
+
+def _skip_what_cannot_be_judged(conformance: Conformance, needed: frozenset[str]) -> None:
     missing = sorted(needed - conformance.subject.capabilities)
     if missing:
         reasons = [conformance.subject.lacks.get(name, "it lacks this capability") for name in missing]
@@ -455,8 +483,8 @@ def _outcome(
     findings: Sequence[Any] = ()
     if report.skipped:
         said = str(error)
-        verdict = Verdict.NOT_APPLICABLE if said.startswith("not applicable: ") else Verdict.SKIPPED
-        reason = said.removeprefix("not applicable: ")
+        verdict = Verdict.NOT_APPLICABLE if said.startswith(NOT_APPLICABLE) else Verdict.SKIPPED
+        reason = said.removeprefix(NOT_APPLICABLE)
     elif isinstance(error, PromiseBroken | PromiseUnknown) or (error is None and judgement is not None):
         assert judgement is not None
         verdict, reason = judgement.verdict, judgement.reason

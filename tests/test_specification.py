@@ -15,10 +15,10 @@ from harness._catalogue import Catalogue, load_catalogue
 from tests.conftest import PROJECT
 
 SCENARIOS = PROJECT / "scenarios"
-PROMISES = 102
+PROMISES = 106
 UNCOVERED = 81  # may only fall
-SYSTEMS = {"STALE": 41, "STATE": 17, "RESULT": 17, "OPS": 16, "PERSIST": 11}
-SEVERITIES = {"critical": 9, "high": 45, "medium": 32, "low": 16}
+SYSTEMS = {"STALE": 45, "STATE": 17, "RESULT": 17, "OPS": 16, "PERSIST": 11}
+SEVERITIES = {"critical": 9, "high": 49, "medium": 32, "low": 16}
 CRITICAL = {
     "STALE-01",
     "STALE-05",
@@ -96,6 +96,15 @@ def texts(*paths: Path) -> set[str]:
     return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
+def fault_names(path: Path) -> set[str]:
+    """The faults of a module: its functions that return one."""
+    return {
+        node.name
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef) and isinstance(node.returns, ast.Name) and node.returns.id == "Fault"
+    }
+
+
 def check_names() -> set[str]:
     """The names that the harness's checks give themselves."""
     names: set[str] = set()
@@ -115,7 +124,7 @@ def of_promises(catalogue: Catalogue, wanted: set[str]) -> set[str]:
 
 
 def test_all_promises_are_there(catalogue: Catalogue) -> None:
-    """The specification has its 102 promises, numbered without a gap in each system."""
+    """The specification has its 106 promises, numbered without a gap in each system."""
     expected = {f"{system}-{number:02d}" for system, count in SYSTEMS.items() for number in range(1, count + 1)}
 
     assert set(catalogue.promises) == expected
@@ -185,6 +194,25 @@ def test_every_scenario_says_what_it_does() -> None:
         assert "cluster" in [argument.arg for argument in function.args.args], name
 
 
+def test_a_promise_that_takes_containers_says_so(catalogue: Catalogue) -> None:
+    """A promise is not applicable outside containers exactly if each of its scenarios needs one; with a reason."""
+    in_code = scenarios()
+    for promise in catalogue.promises.values():
+        needs = [marked(in_code[name][1], "containers") is not None for name in promise.scenarios]
+        assert ("embedded" in promise.not_applicable) == (promise.covered and all(needs)), promise.id
+        assert all(promise.not_applicable.values()), promise.id
+
+
+def test_what_acts_on_a_container_is_marked() -> None:
+    """A scenario that uses a fault or a condition of containers carries their marker."""
+    faults = fault_names(PROJECT / "harness" / "_container_faults.py")
+    for name, (_, function) in scenarios().items():
+        used = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+        used |= {node.arg for node in ast.walk(function) if isinstance(node, ast.keyword) and node.arg}
+        if used & (faults | {"memory_mb", "own_clock"}):
+            assert "containers" in ast.dump(function), name
+
+
 # -- defects -------------------------------------------------------------------------------------------------------
 
 
@@ -246,3 +274,11 @@ def test_a_promise_is_selected_by_keyword_and_by_option(catalogue: Catalogue, se
 
     assert selected("-k", "STALE_05") == expected
     assert selected("--promise", "STALE-05") == expected
+
+
+def test_promises_are_selected_by_severity(catalogue: Catalogue, selected: Selected) -> None:
+    """`--severity` selects the scenarios of promises of that severity, of those that `--promise` names."""
+    grave = {promise.id for promise in catalogue.promises.values() if promise.severity == "critical"}
+
+    assert selected("--severity", "critical") == of_promises(catalogue, grave)
+    assert selected("--severity", "Critical", "--promise", "STALE-05") == of_promises(catalogue, {"STALE-05"})

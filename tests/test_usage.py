@@ -45,6 +45,7 @@ def refused(run_pytest: RunPytest, project: Path, scratch_root: Path) -> Refused
     ("option", "told"),
     [
         ("--subject=refrence", "unknown subject 'refrence': did you mean 'reference'?"),
+        ("--severity=hihg", "unknown severity 'hihg': did you mean 'high'?"),
         ("--promise=STALE_08", "unknown promise 'STALE_08': did you mean 'STALE-08'?"),
         ("--runtime=embeded", "unknown runtime 'embeded': did you mean 'embedded'?"),
         ("--defect=eager_is_quiet", "unknown defect 'eager_is_quiet': did you mean 'eager_is_silent'?"),

@@ -32,9 +32,8 @@ _TICK_S = 0.05
 if ASKED_TO_ACCEPT := os.environ.get("CELERY_CONFORMANCE_ACCEPT"):
     current_app.conf.accept_content = [*current_app.conf.accept_content, ASKED_TO_ACCEPT]
 
-# The workload's own clocks, taken before a scenario moves those of the process.
+# The workload's own clock, taken before a scenario moves those of the process.
 _monotonic = time.monotonic
-_time = time.time
 _sleep = time.sleep
 
 
@@ -48,7 +47,6 @@ def journal(event: str, task: str | None = None, execution: str | None = None, *
         "life": LIFE,
         "node": os.environ.get("CELERY_CONFORMANCE_NODE", "client"),
         "at": _monotonic(),
-        "wall": datetime.fromtimestamp(_time(), UTC).isoformat(),
         "value": value,
     }
     with (DIRECTORY / "journal" / f"{LIFE}.{os.getpid()}.jsonl").open("a") as file:
@@ -176,6 +174,15 @@ def hold_gil(self: Any, execution: str, mark: str) -> str:
     stop.set()
     journal("gil released", task_id, execution)
     return "released"
+
+
+@probe()
+def grow(self: Any, execution: str, mark: str = "working") -> None:
+    """Stay at a mark, then take memory until the kernel ends it. Only for workers with a limit."""
+    hold_at(mark, self.request.id, execution)
+    held = []
+    while True:
+        held.append(b"x" * 1_000_000)
 
 
 @probe()

@@ -1,8 +1,19 @@
 """STALE-01: a tracking handler that fails costs a log line, not a task."""
 
+from random import Random
+
 import pytest
 
-from harness import Cluster, dead_tasks_closed, failures_logged, kill, outcome_unharmed, refuse_writes, still_up
+from harness import (
+    Cluster,
+    dead_tasks_closed,
+    failures_logged,
+    fill_disk,
+    kill,
+    outcome_unharmed,
+    refuse_writes,
+    still_up,
+)
 
 CAUSE = "refused by the conformance harness"
 PLANS = {
@@ -63,4 +74,31 @@ def test_the_sweep_at_start_fails(cluster: Cluster) -> None:
         failures_logged([("worker-b", stale.id, CAUSE)]),
         still_up([second.node]),
         dead_tasks_closed(cluster.timing.recovery_bound_s),
+    )
+
+
+@pytest.mark.containers
+@pytest.mark.promise("STALE-01")
+def test_the_database_has_no_space_left(cluster: Cluster, harness_seed: int) -> None:
+    """The disk under the registry is full: arguments that need a page of their own cannot be stored."""
+    cluster.worker("a")
+    before = cluster.publish("ok", queue="a")
+    cluster.result(before)
+    incompressible = Random(harness_seed).randbytes(4000).hex()  # noqa: S311 - to be repeated, not a secret
+
+    table = cluster.subject.tables["registry"]
+    fault = cluster.inject(fill_disk(cluster.servers.postgres, cluster.database_url, table), await_landing=False)
+    task = cluster.publish("ok", incompressible, queue="a")
+    cluster.result(task)
+    cluster.await_landing(fault)
+    cluster.heal(fault)
+    after = cluster.publish("ok", queue="a")
+    cluster.result(after)
+    cluster.inspect()
+    cluster.note_logs()
+
+    done = ("SUCCESS", "'done'")
+    cluster.judge(
+        outcome_unharmed({before.id: done, task.id: ("SUCCESS", f"str of {len(incompressible)}"), after.id: done}),
+        failures_logged([("client", task.id, "No space left on device")]),
     )

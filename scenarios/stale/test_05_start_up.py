@@ -1,22 +1,23 @@
 """STALE-05: a worker that starts does no harm to tasks of workers that live, in whatever order things happen."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 from psycopg import sql
 
-from harness import Cluster, Mode, hold_rows, live_tasks_untouched, outcome_unharmed, sever
+from harness import Cluster, Mode, disconnect, hold_rows, live_tasks_untouched, outcome_unharmed, sever
 
 
 @pytest.mark.promise("STALE-05")
 def test_staggered_starts(cluster: Cluster, harness_seed: int) -> None:
     """Workers start in any order, some together; tasks run from before, from between and from after the starts."""
     chance = Random(harness_seed)  # noqa: S311 - a choice to be repeated, not a secret
-    first, *others = chance.sample(["a", "b", "c", "d"], 4)
+    first, *others = chance.sample(["a", "b", "c", "d", "e"], 5)
     cluster.worker(first, concurrency=2)
     tasks = [cluster.hold(first)]
 
-    together = {chance.choice(others)}
+    together = set(chance.sample(others, 2))
     started = []
     for name in others:
         started.append(cluster.worker(name, concurrency=2, wait=name not in together))
@@ -85,6 +86,24 @@ def test_up_but_not_yet_registered(cluster: Cluster) -> None:
     task = cluster.hold("a")
 
     cluster.worker("c")
+    cluster.watch([task], cluster.timing.recovery_bound_s)
+    cluster.heal(fault)
+    task.release()
+    cluster.await_end(task)
+    cluster.result(task)
+
+    cluster.judge(live_tasks_untouched(), outcome_unharmed({task.id: ("SUCCESS", "'released'")}))
+
+
+@pytest.mark.containers
+@pytest.mark.promise("STALE-05")
+def test_off_the_network_for_a_moment(cluster: Cluster) -> None:
+    """A worker is off the network, for less than its lease, while another one starts: then it goes on."""
+    running = cluster.worker("a", timing=replace(cluster.timing, lease_s=30.0))
+    task = cluster.hold("a")
+
+    fault = cluster.inject(disconnect(running.process))
+    cluster.worker("b")
     cluster.watch([task], cluster.timing.recovery_bound_s)
     cluster.heal(fault)
     task.release()

@@ -12,6 +12,8 @@ from harness import (
     kill,
     live_tasks_untouched,
     logged_once,
+    pause,
+    restart,
     sever,
     sweep_says,
     unchanged_between,
@@ -90,6 +92,30 @@ def test_a_broker_that_carries_nothing(cluster: Cluster) -> None:
         logged_once("the worker's own sweep", "WARNING", words, "worker-b", kind="unexplained"),
         dead_tasks_closed(cluster.timing.recovery_bound_s),
     )
+
+
+@pytest.mark.promise("STALE-06")
+@pytest.mark.own_servers
+@pytest.mark.parametrize("how", [pytest.param("paused", marks=pytest.mark.containers), "without its data"])
+def test_a_broker_that_is_away(cluster: Cluster, how: str) -> None:
+    """A living worker's lease runs out while the broker is paused, or starts again without its data: unknown."""
+    broker = cluster.servers.redis
+    running = cluster.worker("a", behind_proxy=True)
+    cluster.worker("b")
+    task = cluster.hold("a")
+
+    away = cluster.inject(pause(broker.process) if how == "paused" else restart(broker, lose_data=True))
+    lease = cluster.inject(sever(running.postgres, Mode.REFUSE))
+    cluster.watch([task], cluster.timing.recovery_bound_s)
+    cluster.run_command("sweep")
+    cluster.heal(lease)
+    before = cluster.record(task)
+    cluster.await_record(task, lambda record: before is not None and record.last_heartbeat != before.last_heartbeat)
+    cluster.heal(away)
+    task.release()
+    cluster.await_end(task)
+
+    cluster.judge(live_tasks_untouched(), sweep_says({task.id: ("unknown", "broker")}))
 
 
 @pytest.mark.promise("STALE-06")

@@ -1,0 +1,122 @@
+"""Whether two runs agree: promise by promise, kept in both, or not applicable by the catalogue's own word.
+
+`python -m harness._agreement` compares the last report of each runtime in `.conformance`, or the two that are named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from harness._catalogue import Catalogue, load_catalogue
+from harness._errors import HarnessError, UsageError
+from harness._verdict import Verdict
+
+_HOME = Path(".conformance")
+_CATALOGUE = Path("scenarios/catalogue.toml")
+_ABSENT = "not in the report"
+
+
+@dataclass(frozen=True)
+class Report:
+    """One run's verdicts by promise."""
+
+    path: Path
+    runtime: str
+    verdicts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What two runs made of one promise; `why_not` is None where they agree."""
+
+    promise: str
+    first: str
+    second: str
+    why_not: str | None
+
+
+def read_report(path: Path) -> Report:
+    """Raises UsageError when it is no report."""
+    try:
+        said = json.loads(path.read_text())
+        return Report(path, said["runtime"], {row["id"]: row["verdict"] for row in said["promises"]})
+    except OSError as error:
+        raise UsageError(f"report {path}: cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"report {path}: not a report.json of a conformance run: {error!r}") from error
+
+
+def last_reports(home: Path) -> list[Report]:
+    """The last report of each of two runtimes, the one that ran first in front. Raises UsageError."""
+    found: dict[str, Report] = {}
+    for path in sorted(home.glob("2*/report.json"), reverse=True):
+        report = read_report(path)
+        found.setdefault(report.runtime, report)
+    if len(found) < 2:
+        there = f"of {next(iter(found))} alone" if found else "none"
+        raise UsageError(
+            f"reports of two runtimes are needed, {home} has {there}: run `make conformance` and "
+            "`make conformance RUNTIME=containers` first, or name two: make agree REPORTS='A/report.json B/report.json'"
+        )
+    return sorted(list(found.values())[:2], key=lambda report: report.path)
+
+
+def compare(catalogue: Catalogue, first: Report, second: Report) -> list[Pair]:
+    """Every promise that one of them judged, or should have: what is uncovered is left out."""
+    pairs = []
+    for promise in catalogue.promises.values():
+        verdicts = [report.verdicts.get(promise.id, _ABSENT) for report in (first, second)]
+        if not promise.covered and set(verdicts) <= {Verdict.UNCOVERED, _ABSENT}:
+            continue
+        doubts = [
+            f"{verdict} on {report.runtime}"
+            for report, verdict in zip((first, second), verdicts, strict=True)
+            if not _settled(verdict, promise.not_applicable, report.runtime)
+        ]
+        if set(verdicts) == {Verdict.NOT_APPLICABLE}:
+            doubts.append("not applicable on both")
+        pairs.append(Pair(promise.id, verdicts[0], verdicts[1], ", ".join(doubts) or None))
+    return pairs
+
+
+def _settled(verdict: str, not_applicable: Mapping[str, str], runtime: str) -> bool:
+    return verdict == Verdict.PASS or (verdict == Verdict.NOT_APPLICABLE and runtime in not_applicable)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the comparison; 0 if they agree, 1 if not, 2 when there is nothing to compare."""
+    parser = argparse.ArgumentParser(prog="python -m harness._agreement", description=__doc__.partition("\n")[0])
+    parser.add_argument("reports", nargs="*", type=Path, metavar="REPORT", help="two report.json, or none")
+    given: Any = parser.parse_args(arguments)
+    try:
+        if len(given.reports) not in {0, 2}:
+            raise UsageError(f"name two reports, or none; got {len(given.reports)}")
+        first, second = map(read_report, given.reports) if given.reports else last_reports(_HOME)
+        pairs = compare(load_catalogue(_CATALOGUE), first, second)
+    except HarnessError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    table = Table("promise", first.runtime, second.runtime, "", box=None, pad_edge=False)
+    for pair in pairs:
+        shown = "[bold red]they do not agree[/]" if pair.why_not else ""
+        table.add_row(pair.promise, pair.first.replace("_", " "), pair.second.replace("_", " "), shown)
+    console = Console(highlight=False)
+    console.print(table)
+    apart = [pair for pair in pairs if pair.why_not]
+    console.print(f"\n{first.path} and {second.path}: {len(pairs) - len(apart)} of {len(pairs)} promises agree")
+    for pair in apart:
+        console.print(f"{pair.promise}: {pair.why_not}")
+    return 1 if apart else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

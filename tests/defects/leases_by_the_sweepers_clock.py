@@ -1,0 +1,17 @@
+"""Whether a lease has run out is read from the sweeper's own clock."""
+
+import time
+
+from sqlalchemy import TextClause, bindparam, text
+
+from reference_impl import sweep
+
+
+def by_own_clock(statement: TextClause) -> TextClause:
+    compared = statement.text.replace("< clock_timestamp()", "< to_timestamp(:own_clock)")
+    return text(compared).bindparams(bindparam("own_clock", callable_=time.time))
+
+
+def apply() -> None:
+    sweep._SUSPECTS = by_own_clock(sweep._SUSPECTS)
+    sweep._LEASE_AGAIN = by_own_clock(sweep._LEASE_AGAIN)
