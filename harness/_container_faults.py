@@ -129,6 +129,7 @@ def exhaust_memory(process: Process, begin: Callable[[], None]) -> Fault:
     target = _in_container(process)
     before: dict[int, psutil.Process] = {}
     since: list[float] = []
+    died: list[float] = []
 
     def inject() -> None:
         before.update({process.own_pid(member): member for member in process.members()})
@@ -139,10 +140,11 @@ def exhaust_memory(process: Process, begin: Callable[[], None]) -> Fault:
         killed = [pid for pid, member in before.items() if not alive(member)]
         if not killed:
             return None
+        died.append(time.monotonic())
         client = target.container.client
         wanted = {"container": target.container.id, "event": "oom"}
         events = list(client.events(since=since[0], until=time.time(), filters=wanted, decode=True))
-        return {"killed": killed, "out_of_memory": len(events)} if events else None
+        return {"killed": killed, "died_at": died[0], "out_of_memory": len(events)} if events else None
 
     return Fault("exhaust memory", process.name, inject, once(landed))
 

@@ -36,16 +36,17 @@ class Execution:
 
 
 def killed_processes(history: History) -> dict[tuple[str, int], float]:
-    """What a fault is proved to have killed, with the moment of its injection.
+    """What a fault is proved to have killed, with the moment of its injection, or of the death that it led to.
 
     A process is known by the life that it belongs to and by the process id that it knows itself by: in containers,
     every worker is number 1.
     """
     injected = {entry.value["number"]: entry.at for entry in history.faults("inject")}
     return {
-        (entry.value["target"], pid): injected[entry.value["number"]]
+        (entry.value["target"], pid): evidence.get("died_at", injected[entry.value["number"]])
         for entry in history.faults("landed")
-        for pid in entry.value.get("evidence", {}).get("killed", [])
+        for evidence in [entry.value.get("evidence", {})]
+        for pid in evidence.get("killed", [])
     }
 
 

@@ -127,12 +127,13 @@ def outside() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the specification, whose runs are recorded there and leave those of the user alone."""
+    """A copy of specification and reference, whose runs are recorded there and leave those of the user alone."""
     copy = tmp_path_factory.mktemp("copy") / "project"
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(PROJECT / "scenarios", copy / "scenarios", ignore=ignored)
-    shutil.copytree(PROJECT / "tests" / "defects", copy / "tests" / "defects", ignore=ignored)
-    shutil.copy(PROJECT / "pyproject.toml", copy)
+    for part in ("scenarios", "tests/defects", "reference_impl"):
+        shutil.copytree(PROJECT / part, copy / part, ignore=ignored)
+    for file in ("pyproject.toml", "requirements.lock"):
+        shutil.copy(PROJECT / file, copy)
     return copy
 
 

@@ -196,6 +196,7 @@ PASSING: list[tuple[Check, Scene]] = [
     (dead, scene().killed(4).record(6.9, "REVOKED")),
     (dead, scene().killed(4).started(6.9, "e2", 200, "w2").returned(21, "e2")),
     (dead, scene().killed(4).fault("heal", 10).record(12.9, "REVOKED")),
+    (dead, scene().fault("inject", 4).fault("landed", 6.1, killed=[PID], died_at=6.0).record(8.9, "REVOKED")),
     (once, scene().returned(5)),
     (unharmed, scene().saw("result", 6, "t", state="SUCCESS", value="'done'", error="")),
     (kept, scene().record(6, "FAILURE", completed_at=wall(5), error_message="it fails", result=None)),
