@@ -2,6 +2,7 @@
 PYTHON  ?= python3
 SUBJECT ?= reference
 RUNTIME ?= embedded
+BROKER  ?= redis
 JOBS    ?= 2
 ARGS    ?=
 
@@ -16,7 +17,8 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  SUBJECT=reference|bare-celery|PATH.toml|module:Class   the tracker under test'
-	@echo '  RUNTIME=embedded|containers                            where servers and workers live'
+	@echo '  RUNTIME=embedded|containers|external                   where servers and workers live'
+	@echo '  BROKER=redis|rabbitmq                                  what carries messages'
 	@echo '  ARGS="--promise STALE-05 -k race ..."                  passed on to pytest'
 
 setup: $(READY) ## make .venv from the lock file (done by the others when needed)
@@ -34,7 +36,7 @@ $(READY): $(LOCKED) pyproject.toml
 	@touch $@
 
 conformance: $(READY) ## run the promises against SUBJECT on RUNTIME
-	@$(BIN)/python -m pytest -n $(JOBS) --subject=$(SUBJECT) --runtime=$(RUNTIME) scenarios $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --subject=$(SUBJECT) --runtime=$(RUNTIME) --broker=$(BROKER) scenarios $(ARGS)
 
 test: $(READY) lint ## lint, then the project's own tests
 	@$(BIN)/python -m pytest -n $(JOBS) tests $(ARGS)
@@ -50,10 +52,10 @@ format: $(READY) ## let Ruff rewrite the code
 	@$(BIN)/ruff format .
 
 prove: $(READY) ## put every bug back, one at a time, and see its scenarios turn red
-	@$(BIN)/python -m pytest -n $(JOBS) --prove=own --runtime=$(RUNTIME) scenarios $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --prove=own --runtime=$(RUNTIME) --broker=$(BROKER) scenarios $(ARGS)
 
 prove-cross: $(READY) ## every defect against every scenario (long)
-	@$(BIN)/python -m pytest -n $(JOBS) --prove=cross --runtime=$(RUNTIME) scenarios $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --prove=cross --runtime=$(RUNTIME) --broker=$(BROKER) scenarios $(ARGS)
 
 agree: $(READY) ## compare the last reports of two runtimes, promise by promise
 	@$(BIN)/python -m harness._agreement $(REPORTS)

@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,13 @@ class Report:
 
     path: Path
     runtime: str
+    broker: str
     verdicts: Mapping[str, str]
+
+    @property
+    def where(self) -> str:
+        """Its runtime, and its broker where that is not the usual one."""
+        return self.runtime if self.broker == "redis" else f"{self.runtime}, {self.broker}"
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ def read_report(path: Path) -> Report:
     """Raises UsageError when it is no report."""
     try:
         said = json.loads(path.read_text())
-        return Report(path, said["runtime"], {row["id"]: row["verdict"] for row in said["promises"]})
+        return Report(path, said["runtime"], said["broker"], {row["id"]: row["verdict"] for row in said["promises"]})
     except OSError as error:
         raise UsageError(f"report {path}: cannot be read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -60,7 +67,7 @@ def last_reports(home: Path) -> list[Report]:
     found: dict[str, Report] = {}
     for path in sorted(home.glob("2*/report.json"), reverse=True):
         report = read_report(path)
-        found.setdefault(report.runtime, report)
+        found.setdefault(report.where, report)
     if len(found) < 2:
         there = f"of {next(iter(found))} alone" if found else "none"
         raise UsageError(
@@ -78,9 +85,9 @@ def compare(catalogue: Catalogue, first: Report, second: Report) -> list[Pair]:
         if not promise.covered and set(verdicts) <= {Verdict.UNCOVERED, _ABSENT}:
             continue
         doubts = [
-            f"{verdict} on {report.runtime}"
+            f"{verdict} on {report.where}"
             for report, verdict in zip((first, second), verdicts, strict=True)
-            if not _settled(verdict, promise.not_applicable, report.runtime)
+            if not _settled(verdict, promise.not_applicable, {report.runtime, report.broker})
         ]
         if set(verdicts) == {Verdict.NOT_APPLICABLE}:
             doubts.append("not applicable on both")
@@ -88,8 +95,8 @@ def compare(catalogue: Catalogue, first: Report, second: Report) -> list[Pair]:
     return pairs
 
 
-def _settled(verdict: str, not_applicable: Mapping[str, str], runtime: str) -> bool:
-    return verdict == Verdict.PASS or (verdict == Verdict.NOT_APPLICABLE and runtime in not_applicable)
+def _settled(verdict: str, not_applicable: Mapping[str, str], where: AbstractSet[str]) -> bool:
+    return verdict == Verdict.PASS or (verdict == Verdict.NOT_APPLICABLE and bool(where & not_applicable.keys()))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -105,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    table = Table("promise", first.runtime, second.runtime, "", box=None, pad_edge=False)
+    table = Table("promise", first.where, second.where, "", box=None, pad_edge=False)
     for pair in pairs:
         shown = "[bold red]they do not agree[/]" if pair.why_not else ""
         table.add_row(pair.promise, pair.first.replace("_", " "), pair.second.replace("_", " "), shown)

@@ -21,6 +21,7 @@ class Links:
 
     postgres: Proxy
     redis: Proxy
+    broker: Proxy
 
 
 class Client:

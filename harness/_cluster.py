@@ -29,7 +29,7 @@ from harness._local import LocalPrograms
 from harness._processes import Process, await_until
 from harness._proxy import Proxy
 from harness._runtime import Conditions, Runtime
-from harness._servers import Servers, open_redis, postgres_url, redis_url
+from harness._servers import Address, Servers, open_redis, postgres_url, rabbitmq_url, redis_url
 from harness._subject import Place, Subject
 from harness._timing import STARTUP_S, Timing
 from harness._verdict import Check, Judgement, Verdict, certify
@@ -99,10 +99,10 @@ class Worker:
         return self.links.postgres
 
     @property
-    def redis(self) -> Proxy:
-        """Its link to Redis; only a worker started `behind_proxy` has one."""
+    def broker(self) -> Proxy:
+        """Its link to the broker; only a worker started `behind_proxy` has one."""
         assert self.links is not None, "start this worker behind_proxy=True"
-        return self.links.redis
+        return self.links.broker
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,7 @@ class Assignment:
     servers: Servers
     database: str
     redis_database: int
+    vhost: str
     directory: Path
     tag: str
     timing: Timing
@@ -222,9 +223,13 @@ class Cluster:
         return self._clients[name]
 
     def run_command(self, name: str, *flags: str, link: Proxy | None = None, **words: str) -> CommandRun:
-        """Run a command of the subject's command line, reaching Redis through `link` where one is given."""
-        direct = self._place(None, self.timing)
-        place = replace(direct, redis_url=redis_url(link, self.redis_database)) if link is not None else direct
+        """Run a command of the subject's command line, reaching the broker through `link` where one is given."""
+        place = self._place(None, self.timing)
+        if link is not None:
+            through = self._broker_url(link)
+            place = replace(place, broker_url=through)
+            if self.servers.rabbitmq is None:
+                place = replace(place, redis_url=through)
         argv = self.subject.command(name, place, **words)
         assert argv is not None, f"{self.subject.name} has no command {name}"
         self.history.append(Kind.OPERATION, "invoke", name, process="cli", value={"flags": flags})
@@ -239,9 +244,9 @@ class Cluster:
         self.history.append(Kind.OPERATION, "fail" if done.exit_code else "ok", name, process="cli", value=value)
         return done
 
-    def proxy_to_redis(self, name: str) -> Proxy:
-        """A link to Redis for something that is neither worker nor client."""
-        proxy = Proxy(name, self.servers.redis, self._assignment.runtime.proxy_host)
+    def proxy_to_broker(self, name: str) -> Proxy:
+        """A link to the broker for something that is neither worker nor client."""
+        proxy = Proxy(name, self.servers.broker, self._assignment.runtime.proxy_host)
         self._undo.callback(proxy.close)
         return proxy
 
@@ -569,20 +574,25 @@ class Cluster:
 
     def _links(self, name: str) -> Links:
         host = self._assignment.runtime.proxy_host
-        links = Links(
-            Proxy(f"{name} to Postgres", self.servers.postgres, host),
-            Proxy(f"{name} to Redis", self.servers.redis, host),
-        )
-        self._undo.callback(links.postgres.close)
-        self._undo.callback(links.redis.close)
+        redis = Proxy(f"{name} to Redis", self.servers.redis, host)
+        rabbitmq = self.servers.rabbitmq
+        broker = redis if rabbitmq is None else Proxy(f"{name} to RabbitMQ", rabbitmq, host)
+        links = Links(Proxy(f"{name} to Postgres", self.servers.postgres, host), redis, broker)
+        for proxy in {links.postgres, redis, broker}:
+            self._undo.callback(proxy.close)
         return links
 
     def _place(self, links: Links | None, timing: Timing) -> Place:
         return Place(
             postgres_url(links.postgres if links else self.servers.postgres, self._assignment.database),
             redis_url(links.redis if links else self.servers.redis, self.redis_database),
+            self._broker_url(links.broker if links else self.servers.broker),
             timing,
         )
+
+    def _broker_url(self, address: Address) -> str:
+        vhost = self._assignment.vhost
+        return rabbitmq_url(address, vhost) if vhost else redis_url(address, self.redis_database)
 
     def _environment(self, life: str, place: Place, extra: Mapping[str, str]) -> dict[str, str]:
         return subject_environment(

@@ -6,7 +6,7 @@ import itertools
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from harness._cluster import Assignment, Cluster, subject_environment
@@ -15,14 +15,8 @@ from harness._errors import NeverCame, SetupBroken
 from harness._local import LocalPrograms
 from harness._runtime import Runtime
 from harness._scratch import Scratch, temporary_files
-from harness._servers import (
-    REDIS_DATABASES,
-    Servers,
-    create_database,
-    drop_database,
-    open_redis,
-    redis_url,
-)
+from harness._servers import Servers, create_database, drop_database, redis_url
+from harness._spaces import leave_vhost, take_vhost
 from harness._subject import Place, Subject
 from harness._timing import STARTUP_S, Timing
 
@@ -53,10 +47,12 @@ class Clusters:
         servers = self._runtime.start_servers(tag) if own_servers else self._shared_servers()
         directory.mkdir(parents=True, exist_ok=True)
         timing = Timing()
-        database = f"scenario_{number}"
-        redis_database = number % REDIS_DATABASES
+        spaces = self._runtime.spaces
+        database = f"{spaces.prefix}scenario_{number}"
+        redis_database, vhost = spaces.take_redis(servers.redis, number), take_vhost(servers, spaces, tag)
         try:
-            create_database(servers.postgres, database, self._template(servers, directory, defect, timing))
+            template = self._template(servers, directory, defect, timing)
+            create_database(servers.postgres, database, template, spaces.comment)
             cluster = Cluster(
                 Assignment(
                     self._subject,
@@ -65,6 +61,7 @@ class Clusters:
                     servers,
                     database,
                     redis_database,
+                    vhost,
                     directory,
                     f"{_plain(name)}-{tag}",
                     timing,
@@ -78,10 +75,10 @@ class Clusters:
         finally:
             if own_servers:
                 servers.destroy()
-            elif not keep and servers.postgres.process.running and servers.redis.process.running:
+            elif not keep and servers.running:
                 drop_database(servers.postgres, database)
-                with closing(open_redis(servers.redis, redis_database)) as client:
-                    client.flushdb()
+                spaces.leave_redis(servers.redis, redis_database)
+                leave_vhost(servers, vhost)
 
     def stop(self, *, keep: bool = False) -> None:
         """End everything. With `keep`, the servers' data moves into the run's directory."""
@@ -105,11 +102,12 @@ class Clusters:
 
     def _template(self, servers: Servers, directory: Path, defect: Path | None, timing: Timing) -> str:
         """A database that the subject has prepared, made once for each pair of servers and each defect."""
-        template = f"template_{defect.stem if defect else 'subject'}"
+        spaces = self._runtime.spaces
+        template = f"{spaces.prefix}t_{defect.stem if defect else 'subject'}"
         if (servers.postgres.name, template) in self._prepared:
             return template
-        url = create_database(servers.postgres, template)
-        place = Place(url, redis_url(servers.redis), timing)
+        url = create_database(servers.postgres, template, comment=spaces.comment)
+        place = Place(url, redis_url(servers.redis), redis_url(servers.redis), timing)
         argv = self._subject.command("prepare", place)
         if argv is not None:
             (directory / "defect").mkdir(exist_ok=True)

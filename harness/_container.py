@@ -55,6 +55,11 @@ class ContainerProcess:
             self._main = psutil.Process(self._container.attrs["State"]["Pid"] or -1)
 
     @property
+    def host_name(self) -> str:
+        """The container's."""
+        return str(self.container.attrs["Config"]["Hostname"])
+
+    @property
     def running(self) -> bool:
         """Whether its first process exists."""
         return self._main is not None and alive(self._main)

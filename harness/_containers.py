@@ -21,10 +21,17 @@ from docker.errors import APIError
 from docker.models.containers import Container
 from docker.models.networks import Network
 from docker.types import IPAMConfig, IPAMPool
-from pytest_celery import CeleryBrokerCluster, RedisContainer, RedisTestBroker
+from pytest_celery import (
+    CeleryBrokerCluster,
+    RabbitMQContainer,
+    RabbitMQTestBroker,
+    RedisContainer,
+    RedisTestBroker,
+)
 from testcontainers.community.postgres import PostgresContainer
 from testcontainers.core.config import testcontainers_config
 
+from harness import _rabbitmq
 from harness._container import ContainerProcess, endpoint
 from harness._container_faults import SMALL_DISK, SMALL_DISK_MB, own_clock
 from harness._engine import labels, open_engine, remove_labelled
@@ -40,8 +47,15 @@ from harness._servers import (
     postgres_answers,
     redis_answers,
 )
+from harness._spaces import OwnSpaces
 
 NAME_LABEL = "celery-conformance.name"
+_PRODUCTS = {
+    "postgres": (5432, "postgres@", signal.SIGINT),
+    "redis": (6379, "", signal.SIGTERM),
+    "rabbitmq": (5672, "guest:guest@", signal.SIGTERM),
+}
+"""By product: the port, the login of a server of the run's own, and the signal that asks for a clean shutdown."""
 _HERE = Path(__file__).parent
 
 
@@ -51,6 +65,7 @@ class ServerInContainer:
 
     host: str
     port: int
+    login: str
     process: ContainerProcess
     answers: Callable[[ServerInContainer], bool]
     goodbye: signal.Signals
@@ -63,6 +78,10 @@ class ServerInContainer:
     def start(self) -> None:
         """Start it at its address and with its data, and wait until it answers. Raises SetupBroken."""
         self.process.start()
+        self.await_answer()
+
+    def await_answer(self) -> None:
+        """Wait until it answers. Raises SetupBroken."""
         await_answer(self, lambda: self.answers(self))
 
     def stop(self) -> None:
@@ -75,6 +94,15 @@ class ServerInContainer:
         """Lose its data: the next start makes another container."""
         self.process.discard()
 
+    @property
+    def running(self) -> bool:
+        """Whether its first process exists."""
+        return self.process.running
+
+    def destroy(self) -> None:
+        """Kill it; its container is removed with the run."""
+        self.process.destroy()
+
 
 def _postgres_is_ready(server: ServerInContainer) -> bool:
     return postgres_answers(server) is not None
@@ -86,13 +114,22 @@ def _redis_is_ready(server: ServerInContainer) -> bool:
     return bool(CeleryBrokerCluster(RedisTestBroker(RedisContainer(server.process.container))).ready())
 
 
+def _rabbitmq_is_ready(server: ServerInContainer) -> bool:
+    if not _rabbitmq.answers(server):
+        return False
+    return bool(CeleryBrokerCluster(RabbitMQTestBroker(RabbitMQContainer(server.process.container))).ready())
+
+
 class ContainersRuntime:
     """A network of this process of the run, with its servers and workers; labels tell whose they are."""
 
-    def __init__(self, scratch: Path, logs: Path) -> None:
+    spaces = OwnSpaces()
+
+    def __init__(self, scratch: Path, logs: Path, *, with_rabbitmq: bool = False) -> None:
         testcontainers_config.ryuk_disabled = True  # labels are swept here; its own sweeper is an image more to pull
         self.client = open_engine()
-        self.images = require_images(self.client)
+        self.images = require_images(self.client, with_rabbitmq=with_rabbitmq)
+        self._with_rabbitmq = with_rabbitmq
         self._scratch = scratch
         self._logs = logs
         self._network = self._make_network()
@@ -103,14 +140,20 @@ class ContainersRuntime:
         self._worker_addresses = (str(pool[number]) for number in cycle(range(2 * share, 3 * share)))
 
     def start_servers(self, tag: str) -> Servers:
-        """A fresh pair. Raises SetupBroken."""
+        """Fresh ones. Raises SetupBroken."""
         self._logs.mkdir(parents=True, exist_ok=True)
         tag = f"{self._scratch.name}-{tag}"
-        postgres = self._server(f"postgres-{tag}", 5432, self._create_postgres, _postgres_is_ready, signal.SIGINT)
-        redis = self._server(f"redis-{tag}", 6379, self._create_redis, _redis_is_ready, signal.SIGTERM)
+        postgres = self._server(f"postgres-{tag}", "postgres", self._create_postgres, _postgres_is_ready)
+        redis = self._server(f"redis-{tag}", "redis", self._create_redis, _redis_is_ready)
+        rabbitmq = None
+        if self._with_rabbitmq:
+            rabbitmq = self._server(f"rabbitmq-{tag}", "rabbitmq", self._create_rabbitmq, _rabbitmq_is_ready)
+            rabbitmq.process.start()  # it takes longest, and the others start meanwhile
         for server in (redis, postgres):
             server.start()
-        return Servers(postgres, redis)
+        if rabbitmq is not None:
+            rabbitmq.await_answer()
+        return Servers(postgres, redis, rabbitmq)
 
     def worker(
         self,
@@ -156,15 +199,15 @@ class ContainersRuntime:
     def _server(
         self,
         name: str,
-        port: int,
+        product: str,
         create: Callable[[str, str], Container],
         answers: Callable[[ServerInContainer], bool],
-        goodbye: signal.Signals,
     ) -> ServerInContainer:
         host = next(self._server_addresses)
         log = self._logs / f"{name}.log"
         process = ContainerProcess(name, log, lambda: create(name, host), disposable=False)
-        return ServerInContainer(host, port, process, answers, goodbye)
+        port, login, goodbye = _PRODUCTS[product]
+        return ServerInContainer(host, port, login, process, answers, goodbye)
 
     def _create_postgres(self, name: str, host: str) -> Container:
         made = PostgresContainer(self.images["postgres"], username="postgres", dbname="postgres", driver=None)
@@ -182,6 +225,9 @@ class ContainersRuntime:
         return self.client.containers.create(
             self.images["redis"], RedisContainer.command(*settings), **self.placed(name, host)
         )
+
+    def _create_rabbitmq(self, name: str, host: str) -> Container:
+        return self.client.containers.create(self.images["rabbitmq"], **self.placed(name, host))
 
     def _make_network(self, attempts: int = 5) -> Network:
         """Fixed addresses need a network of a given subnet: the one that the engine would have chosen."""

@@ -7,17 +7,18 @@ from pathlib import Path
 
 from harness._binaries import find_postgres, find_redis
 from harness._embedded_servers import start_servers
-from harness._errors import SetupBroken
 from harness._local import LocalPrograms
 from harness._processes import OwnedProcess
 from harness._runtime import Conditions
 from harness._servers import LOOPBACK, Servers
+from harness._spaces import OwnSpaces
 
 
 class EmbeddedRuntime:
     """Everything is a child of this process; its scratch directory holds the servers' data."""
 
     proxy_host = LOOPBACK
+    spaces = OwnSpaces()
 
     def __init__(
         self,
@@ -48,9 +49,7 @@ class EmbeddedRuntime:
         conditions: Conditions,
     ) -> OwnedProcess:
         """A worker that has yet to be started. Raises SetupBroken for conditions that take a container."""
-        if conditions != Conditions():
-            raise SetupBroken(f"{name}: {conditions} takes a container; mark the scenario with pytest.mark.containers")
-        return self._programs.program(name, argv, environment, directory)
+        return self._programs.worker(name, argv, environment, directory, conditions)
 
     def stop(self) -> None:
         """Nothing is left: processes end with their clusters, and data with the scratch directory."""

@@ -45,6 +45,7 @@ class PostgresServer:
         self.name = name
         self.host = LOOPBACK
         self.port = free_port()
+        self.login = "postgres@"
         self._account = _unprivileged()
         self._binaries = _reachable(binaries.directory, directory.parent) if self._account else binaries.directory
         self._data = directory
@@ -107,6 +108,15 @@ class PostgresServer:
         shutil.rmtree(self._data)
         self.initialise()
 
+    @property
+    def running(self) -> bool:
+        """Whether its process exists."""
+        return self.process.running
+
+    def destroy(self) -> None:
+        """Kill it."""
+        self.process.destroy()
+
     def _answers(self) -> bool:
         said = postgres_answers(self)
         return said is not None and Path(said) == self._data  # another server may have taken the port
@@ -119,6 +129,7 @@ class RedisServer:
         self.name = name
         self.host = LOOPBACK
         self.port = free_port()
+        self.login = ""
         self._binary = binary
         self._directory = directory
         self.process = OwnedProcess(name, [], _environment(directory.parent), directory, log)
@@ -151,6 +162,15 @@ class RedisServer:
         """Lose its data."""
         shutil.rmtree(self._directory)
         self.initialise()
+
+    @property
+    def running(self) -> bool:
+        """Whether its process exists."""
+        return self.process.running
+
+    def destroy(self) -> None:
+        """Kill it."""
+        self.process.destroy()
 
     def _answers(self) -> bool:
         return redis_answers(self) == self.process.pid  # another server may have taken the port

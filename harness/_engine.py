@@ -10,13 +10,12 @@ from __future__ import annotations
 import platform
 import socket
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import docker
 import psutil
-from docker.errors import DockerException, NotFound
+from docker.errors import APIError, DockerException, NotFound
 
 from harness._errors import SetupBroken
 
@@ -50,35 +49,40 @@ def labels(scratch: Path) -> dict[str, str]:
 
 
 def remove_labelled(client: docker.DockerClient, scratch: Path) -> None:
-    """Remove every container, network and volume of one run."""
+    """Remove every container, network and volume of one run. Raises SetupBroken when the engine refuses."""
     marks = [f"{name}={value}" for name, value in labels(scratch).items()]
-    _remove(client, marks, lambda _: True)
+    stuck = _remove(client, marks, lambda _: True)
+    if stuck:
+        raise SetupBroken(f"the engine does not remove {'; '.join(stuck)}")
 
 
-def remove_dead(client: docker.DockerClient) -> None:
-    """Remove what runs left whose scratch directory is gone."""
+def remove_dead(client: docker.DockerClient) -> list[str]:
+    """Remove what runs left whose scratch directory is gone; what the engine refuses to remove, and why."""
 
     def is_dead(attributes: dict[str, Any]) -> bool:
         named = _labels_of(attributes).get(SCRATCH_LABEL, "")
         return bool(named) and not Path(named).exists()
 
-    _remove(client, [f"{HOST_LABEL}={socket.gethostname()}"], is_dead)
+    return _remove(client, [f"{HOST_LABEL}={socket.gethostname()}"], is_dead)
 
 
-def _remove(client: docker.DockerClient, marks: list[str], doomed: Callable[[dict[str, Any]], bool]) -> None:
+def _remove(client: docker.DockerClient, marks: list[str], doomed: Callable[[dict[str, Any]], bool]) -> list[str]:
     wanted = {"label": marks}
-    for container in client.containers.list(all=True, filters=wanted, ignore_removed=True):
-        if doomed(container.attrs):
-            with suppress(NotFound):
-                container.remove(force=True, v=True)
-    for network in client.networks.list(filters=wanted):
-        if doomed(network.attrs):
-            with suppress(NotFound):
-                network.remove()
-    for volume in client.volumes.list(filters=wanted):
-        if doomed(volume.attrs):
-            with suppress(NotFound):
-                volume.remove(force=True)
+    found = [
+        *((it, {"force": True, "v": True}) for it in client.containers.list(True, filters=wanted, ignore_removed=True)),
+        *((it, {}) for it in client.networks.list(filters=wanted)),
+        *((it, {"force": True}) for it in client.volumes.list(filters=wanted)),
+    ]
+    stuck = []
+    for thing, how in found:
+        if doomed(thing.attrs):
+            try:
+                thing.remove(**how)
+            except NotFound:
+                continue
+            except APIError as error:
+                stuck.append(f"{thing.name} ({error.explanation})")
+    return stuck
 
 
 def _labels_of(attributes: dict[str, Any]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from redis.retry import Retry
 
 from harness._processes import Process, alive
 from harness._proxy import Mode, Proxy
-from harness._servers import Server, open_redis
+from harness._servers import Server, open_redis, redis_url
 from harness._view import OWN_NAME
 
 Evidence = Mapping[str, Any]
@@ -196,7 +196,7 @@ def pause_clients(server: Server, duration_s: float) -> Fault:
 
     def feel() -> None:
         began = time.monotonic()
-        probe = redis.Redis(host=server.host, port=server.port, socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
+        probe = redis.Redis.from_url(redis_url(server), socket_timeout=0.2, retry=Retry(NoBackoff(), 0))
         try:
             probe.ping()
         except redis.TimeoutError:

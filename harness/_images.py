@@ -24,7 +24,7 @@ from docker.errors import APIError, BuildError, ImageNotFound
 from harness._engine import open_engine
 from harness._errors import HarnessError, SetupBroken
 
-NAMES = ("postgres", "redis", "worker")
+NAMES = ("postgres", "redis", "rabbitmq", "worker")
 _DIRECTORY = Path(__file__).parent / "images"
 _BASE = "debian:bookworm-slim"
 _OWN_BASE = "celery-conformance-base:bookworm"
@@ -42,22 +42,28 @@ def image_name(name: str) -> str:
     return f"celery-conformance-{name}:{digest.hexdigest()[:16]}"
 
 
-def require_images(client: docker.DockerClient) -> dict[str, str]:
-    """The full names of all images. Raises SetupBroken when one is missing."""
-    names = {name: image_name(name) for name in NAMES}
+def require_images(client: docker.DockerClient, *, with_rabbitmq: bool = True) -> dict[str, str]:
+    """The full names of the images of a run. Raises SetupBroken when one is missing."""
+    names = {name: image_name(name) for name in NAMES if with_rabbitmq or name != "rabbitmq"}
     missing = [name for name, full in names.items() if not _exists(client, full)]
     if missing:
         raise SetupBroken(f"no image for {', '.join(missing)} yet, or one made from other files: run `make images`")
     return names
 
 
-def server_versions(client: docker.DockerClient) -> dict[str, str]:
+def server_versions(client: docker.DockerClient, *, with_rabbitmq: bool) -> dict[str, str]:
     """What the servers in the images call themselves, by product. Raises SetupBroken when an image is missing."""
-    images = require_images(client)
-    asked = {"Postgres": ("postgres", "postgres"), "Redis": ("redis", "redis-server")}
+    images = require_images(client, with_rabbitmq=with_rabbitmq)
+    asked = {
+        "Postgres": ("postgres", "postgres --version"),
+        "Redis": ("redis", "redis-server --version"),
+        "RabbitMQ": ("rabbitmq", "ls /usr/lib/rabbitmq/lib"),
+    }
     versions = {}
-    for product, (image, program) in asked.items():
-        said = client.containers.run(images[image], ["--version"], entrypoint=program, remove=True).decode()
+    for product, (image, command) in asked.items():
+        if image not in images:
+            continue
+        said = client.containers.run(images[image], ["-c", command], entrypoint="sh", remove=True).decode()
         found = re.search(r"\d+(\.\d+)+", said)
         versions[product] = found.group() if found else said.strip()
     return versions

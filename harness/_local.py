@@ -7,8 +7,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness._errors import SetupBroken
 from harness._forkserver import Forkserver
 from harness._processes import OwnedProcess
+from harness._runtime import Conditions
 from harness._scratch import LABEL, temporary_files
 
 _PATCHING_POOLS = {"eventlet", "gevent"}
@@ -52,6 +54,19 @@ class LocalPrograms:
             output=output,
             forkserver=self._forkserver if forked else None,
         )
+
+    def worker(
+        self,
+        name: str,
+        argv: Sequence[str],
+        environment: Mapping[str, str],
+        directory: Path,
+        conditions: Conditions,
+    ) -> OwnedProcess:
+        """A worker that has yet to be started. Raises SetupBroken for conditions that take a container."""
+        if conditions != Conditions():
+            raise SetupBroken(f"{name}: {conditions} takes a container; mark the scenario with pytest.mark.containers")
+        return self.program(name, argv, environment, directory)
 
     def close(self) -> None:
         """End the process that others were forked from; they are not touched."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -54,6 +55,10 @@ class Process(Protocol):
 
     def start(self) -> None:
         """Start it, or start it again after its end; the log goes on in the same file."""
+
+    @property
+    def host_name(self) -> str:
+        """The name of its host, as the host itself gives it."""
 
     @property
     def running(self) -> bool:
@@ -134,6 +139,11 @@ class OwnedProcess:
                 group=self.account.gid if self.account else None,
                 extra_groups=[] if self.account else None,
             )
+
+    @property
+    def host_name(self) -> str:
+        """This machine's."""
+        return socket.gethostname()
 
     @property
     def pid(self) -> int:

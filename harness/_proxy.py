@@ -69,6 +69,11 @@ class Proxy:
         self._call(self._listen())
 
     @property
+    def login(self) -> str:
+        """That of the server behind it."""
+        return self._target.login
+
+    @property
     def mode(self) -> Mode:
         """The present mode."""
         return self._mode

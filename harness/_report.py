@@ -95,6 +95,7 @@ def write_report(run: Run, versions: Mapping[str, str], rows: Sequence[Mapping[s
         "schema": 1,
         "subject": run.subject,
         "runtime": run.runtime,
+        "broker": run.broker,
         "seed": run.seed,
         "versions": dict(versions),
         "promises": list(rows),
@@ -193,6 +194,7 @@ def write_proof(run: Run, rows: Sequence[DefectRow]) -> Path:
         "schema": 1,
         "subject": run.subject,
         "runtime": run.runtime,
+        "broker": run.broker,
         "seed": run.seed,
         "defects": [
             {

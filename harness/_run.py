@@ -26,6 +26,7 @@ class Run:
     scratch_root: Path
     subject: str
     runtime: str
+    broker: str
     seed: int
 
     def as_words(self) -> dict[str, str]:
@@ -41,11 +42,12 @@ class Run:
             Path(words["scratch_root"]),
             words["subject"],
             words["runtime"],
+            words["broker"],
             int(words["seed"]),
         )
 
 
-def begin_run(home: Path, scratch_root: Path, subject: str, runtime: str, seed: int | None) -> Run:
+def begin_run(home: Path, scratch_root: Path, subject: str, runtime: str, broker: str, seed: int | None) -> Run:
     """A fresh directory under `home`, to which `latest` points; the oldest runs beyond twenty are deleted."""
     run_id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     directory = home / run_id
@@ -60,7 +62,8 @@ def begin_run(home: Path, scratch_root: Path, subject: str, runtime: str, seed: 
         ) from error
     for old in sorted(path for path in home.iterdir() if path.is_dir() and not path.is_symlink())[:-RUNS_KEPT]:
         shutil.rmtree(old, ignore_errors=True)
-    return Run(run_id, directory, scratch_root, subject, runtime, secrets.randbelow(2**31) if seed is None else seed)
+    chosen = secrets.randbelow(2**31) if seed is None else seed
+    return Run(run_id, directory, scratch_root, subject, runtime, broker, chosen)
 
 
 def package_versions() -> dict[str, str]:
@@ -74,5 +77,6 @@ def replay_command(node_id: str, run: Run, defect: str | None) -> str:
     python = Path(sys.executable)
     shown = os.path.relpath(python) if python.is_relative_to(Path.cwd()) else str(python)
     flags = [f"--subject={run.subject}", f"--runtime={run.runtime}", f"--harness-seed={run.seed}"]
+    flags += [f"--broker={run.broker}"] if run.broker != "redis" else []
     flags += [f"--defect={defect}"] if defect else []
     return " ".join([shown, "-m", "pytest", f"'{path}'", *flags])

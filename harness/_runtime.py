@@ -9,6 +9,7 @@ from typing import Protocol
 
 from harness._processes import Process
 from harness._servers import Servers
+from harness._spaces import Spaces
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,18 @@ class Conditions:
 
 
 class Runtime(Protocol):
-    """One of a process of the run; `embedded` and `containers` are."""
+    """One of a process of the run; `embedded`, `containers` and `external` are."""
 
     @property
     def proxy_host(self) -> str:
         """The address at which workers and clients alike reach a proxy of the harness."""
 
+    @property
+    def spaces(self) -> Spaces:
+        """How scenarios share the servers."""
+
     def start_servers(self, tag: str) -> Servers:
-        """A fresh pair. Raises SetupBroken."""
+        """Fresh ones, or those that are there. Raises SetupBroken."""
 
     def worker(
         self,

@@ -1,4 +1,4 @@
-"""What clusters and faults need of a Postgres and of a Redis-compatible server, wherever they run."""
+"""What clusters and faults need of a Postgres, of a Redis-compatible server and of a RabbitMQ, wherever they run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Protocol
 
 import psycopg
 import redis
+from psycopg import sql
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -19,7 +20,7 @@ LOOPBACK = "127.0.0.1"
 START_S = 30.0
 STOP_S = 20.0
 REDIS_DATABASES = 4096
-"""So many scenarios of one run can share a server, with a key space each."""
+"""So many scenarios of one run can share a server of its own, with a key space each."""
 POSTGRES_SETTINGS = {
     "fsync": "off",
     "synchronous_commit": "on",
@@ -29,13 +30,13 @@ POSTGRES_SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-"""Those of every server, wherever it runs: the data is scratch data."""
+"""Those of every server that a run starts: the data is scratch data."""
 REDIS_SETTINGS = {"databases": str(REDIS_DATABASES), "save": "", "appendonly": "yes", "appendfsync": "everysec"}
-"""Those of every server: what was written survives a kill up to the last second."""
+"""Those of every server that a run starts: what was written survives a kill up to the last second."""
 
 
 class Address(Protocol):
-    """Where something listens."""
+    """Where something listens, and as whom it is asked."""
 
     @property
     def host(self) -> str:
@@ -44,6 +45,10 @@ class Address(Protocol):
     @property
     def port(self) -> int:
         """Its port."""
+
+    @property
+    def login(self) -> str:
+        """What stands before the host in a URL, with its @, as in `user:secret@`; empty for nobody."""
 
 
 class Server(Address, Protocol):
@@ -55,7 +60,11 @@ class Server(Address, Protocol):
 
     @property
     def process(self) -> Process:
-        """Its process."""
+        """Its process. Raises SetupBroken where that is not the run's own."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it can be asked."""
 
     def start(self) -> None:
         """Start it at its address and with its data, and wait until it answers. Raises SetupBroken."""
@@ -66,39 +75,65 @@ class Server(Address, Protocol):
     def forget(self) -> None:
         """Lose its data; it must have been stopped."""
 
+    def destroy(self) -> None:
+        """Kill it; nothing happens to one that is not the run's own."""
+
 
 @dataclass(frozen=True)
 class Servers:
-    """The pair that a cluster works against; data survives a clean stop, and in Redis a kill up to the last second."""
+    """What a cluster works against; data survives a clean stop, and in Redis a kill up to the last second.
+
+    Redis is the result backend, and the broker unless there is a RabbitMQ.
+    """
 
     postgres: Server
     redis: Server
+    rabbitmq: Server | None = None
+
+    @property
+    def broker(self) -> Server:
+        """The one that carries messages."""
+        return self.rabbitmq or self.redis
+
+    @property
+    def running(self) -> bool:
+        """Whether all of them can be asked."""
+        return all(server.running for server in (self.postgres, self.redis, self.broker))
 
     def destroy(self) -> None:
-        """Kill both."""
-        self.postgres.process.destroy()
-        self.redis.process.destroy()
+        """Kill all of them."""
+        for server in (self.postgres, self.redis, self.rabbitmq):
+            if server is not None:
+                server.destroy()
 
 
 def postgres_url(server: Address, database: str = "postgres") -> str:
     """The URL of a database, of a server or through a proxy of the harness."""
-    return f"postgresql://postgres@{server.host}:{server.port}/{database}"
+    return f"postgresql://{server.login}{server.host}:{server.port}/{database}"
 
 
 def redis_url(server: Address, database: int = 0) -> str:
     """The URL of a database, of a server or through a proxy of the harness."""
-    return f"redis://{server.host}:{server.port}/{database}"
+    return f"redis://{server.login}{server.host}:{server.port}/{database}"
+
+
+def rabbitmq_url(server: Address, vhost: str) -> str:
+    """The URL of a virtual host, of a server or through a proxy of the harness."""
+    return f"amqp://{server.login}{server.host}:{server.port}/{vhost}"
 
 
 def open_redis(server: Address, database: int = 0) -> redis.Redis:
     """A client of one database; text in, text out."""
-    return redis.Redis(host=server.host, port=server.port, db=database, decode_responses=True, socket_timeout=10)
+    return redis.Redis.from_url(redis_url(server, database), decode_responses=True, socket_timeout=10)
 
 
-def create_database(server: Address, name: str, template: str = "template1") -> str:
+def create_database(server: Address, name: str, template: str = "template1", comment: str | None = None) -> str:
     """A database copied from `template`; returns its URL."""
     with psycopg.connect(postgres_url(server), autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY'.encode())
+        if comment is not None:
+            statement = sql.SQL("COMMENT ON DATABASE {} IS {}")
+            connection.execute(statement.format(sql.Identifier(name), sql.Literal(comment)))
     return postgres_url(server, name)
 
 
@@ -120,7 +155,7 @@ def postgres_answers(server: Address) -> str | None:
 
 def redis_answers(server: Address) -> int | None:
     """The server's own process id; None while it does not answer."""
-    impatient = redis.Redis(host=server.host, port=server.port, socket_timeout=1, retry=Retry(NoBackoff(), 0))
+    impatient = redis.Redis.from_url(redis_url(server), socket_timeout=1, retry=Retry(NoBackoff(), 0))
     try:
         with closing(impatient) as client:
             said = client.info("server")

@@ -44,6 +44,7 @@ class Place:
 
     postgres_url: str
     redis_url: str
+    broker_url: str
     timing: Timing
 
     def words(self) -> dict[str, str]:
@@ -51,6 +52,7 @@ class Place:
         return {
             "postgres_url": self.postgres_url,
             "redis_url": self.redis_url,
+            "broker_url": self.broker_url,
             "python": sys.executable,
             **{name: str(value) for name, value in asdict(self.timing).items()},
         }
@@ -128,7 +130,7 @@ class TomlSubject:
         """Its own variables, beside those by which Celery itself is told its broker and backend."""
         words = {**place.words(), "app": self.app}
         own = {name: value.format_map(words) for name, value in self.variables.items()}
-        return {"CELERY_BROKER_URL": place.redis_url, "CELERY_RESULT_BACKEND": place.redis_url, **own}
+        return {"CELERY_BROKER_URL": place.broker_url, "CELERY_RESULT_BACKEND": place.redis_url, **own}
 
     def command(self, name: str, place: Place, **words: str) -> Sequence[str] | None:
         """The command with its words filled in."""
@@ -253,7 +255,7 @@ def _known_tables(path: Path, table: Mapping[str, Any]) -> None:
 
 
 def _known_placeholders(path: Path, table: Mapping[str, Any]) -> None:
-    common = {**Place("", "", Timing()).words(), "app": ""}
+    common = {**Place("", "", "", Timing()).words(), "app": ""}
     texts = {f"environment.{name}": [value] for name, value in table.get("environment", {}).items()}
     texts |= {f"commands.{name}": value for name, value in table.get("commands", {}).items()}
     for where, parts in texts.items():

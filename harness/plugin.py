@@ -23,7 +23,7 @@ from harness._errors import HarnessError, SetupBroken, UsageError, unknown
 from harness._local import LocalPrograms
 from harness._report import ScenarioOutcome
 from harness._run import Run, begin_run, package_versions, replay_command
-from harness._runtimes import LACKS, RUNTIMES, RuntimeChoice
+from harness._runtimes import LACKS, RuntimeChoice
 from harness._scratch import Scratch, default_root, prepare_root, refuse_closed, remove_run, sweep_leftovers
 from harness._subject import Subject, load_subject
 from harness._verdict import Verdict
@@ -75,8 +75,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="reference, bare-celery, path/to/subject.toml or package.module:Class",
     )
     group.addoption(
-        "--runtime", default="embedded", metavar="NAME", help="where servers and workers live: embedded, containers"
+        "--runtime",
+        default="embedded",
+        metavar="NAME",
+        help="where servers and workers live: embedded, containers, external",
     )
+    group.addoption("--broker", default="redis", metavar="NAME", help="what carries messages: redis, rabbitmq")
     group.addoption(
         "--harness-seed", type=int, default=None, metavar="N", help="seed of everything random; printed in the header"
     )
@@ -100,6 +104,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "promise(id): the promise that the scenario judges")
     config.addinivalue_line("markers", "requires(capability): what this scenario needs beside its promise's needs")
     config.addinivalue_line("markers", "containers: the scenario acts on what only a container has of its own")
+    config.addinivalue_line("markers", "redis_broker: the scenario is about Redis as a broker")
     config.addinivalue_line("markers", "own_servers: the scenario breaks its servers and gets a pair of its own")
     config.addinivalue_line("markers", "race: an arranged race")
     config.addinivalue_line("markers", "heartbeat: about signs of life")
@@ -135,15 +140,18 @@ class Conformance:
         self.single_defect: str | None = config.getoption("--defect")
         if self.single_defect is not None:
             catalogue.defect(self.single_defect)
-        runtime: str = config.getoption("--runtime")
-        if runtime not in RUNTIMES:
-            raise unknown("runtime", runtime, RUNTIMES)
-        self.runtime = RuntimeChoice(runtime, config.getoption("--postgres-bin"), config.getoption("--redis-server"))
+        runtime, broker = config.getoption("--runtime"), config.getoption("--broker")
+        self.runtime = RuntimeChoice(
+            runtime, broker, config.getoption("--postgres-bin"), config.getoption("--redis-server")
+        )
+        if runtime == "external" and config.getoption("--keep"):
+            raise UsageError("--keep keeps what is on servers of the run's own; on those of others nothing may stay")
         if (self.prove or self.single_defect) and self.subject.name != "reference":
             raise UsageError(f"defects are patches of the reference; they cannot be put into {self.subject.name!r}")
         self.outcomes: list[ScenarioOutcome] = []
         self.total = 0
         self.leftovers: list[str] = []
+        self.stuck: list[str] = []
         self._running: dict[str, str] = {}
         self._clusters: Clusters | None = None
         words: dict[str, str] | None = getattr(config, "workerinput", {}).get("conformance_run")
@@ -152,18 +160,19 @@ class Conformance:
         if words is not None:
             self.run = Run.from_words(words)
         elif config.option.collectonly:
-            self.run = Run("", Path(), Path(), self.subject.name, runtime, 0)
+            self.run = Run("", Path(), Path(), self.subject.name, runtime, broker, 0)
         else:
             root: Path = (config.getoption("--scratch") or default_root()).resolve()
             prepare_root(root)
             refuse_closed(root)
             self.leftovers = sweep_leftovers(root)
-            self.runtime.remove_leftovers()
+            self.stuck = self.runtime.remove_leftovers()
             self.run = begin_run(
                 config.rootpath / ".conformance",
                 root,
                 config.getoption("--subject"),
                 runtime,
+                broker,
                 config.getoption("--harness-seed"),
             )
 
@@ -171,12 +180,12 @@ class Conformance:
 
     def defects_for(self, definition: pytest.Function) -> list[str]:
         """The defects to try on a scenario in a proof run; none where it cannot run, or they cannot show."""
-        runtime = self.run.runtime
-        if any(definition.get_closest_marker(name) is not None for name in LACKS[runtime]):
+        where = {self.run.runtime, self.run.broker}
+        if any(definition.get_closest_marker(marker) is not None for name in where for marker in LACKS[name]):
             return []
         marker = definition.get_closest_marker("promise")
         canary = definition.get_closest_marker("canary") is not None
-        shown = [promise for promise in self.selected if runtime not in promise.not_applicable]
+        shown = [promise for promise in self.selected if not where & set(promise.not_applicable)]
         chosen = [defect for promise in shown for defect in promise.defects]
         if canary or self.prove == "cross":
             return [defect.id for defect in chosen]
@@ -260,14 +269,16 @@ class Conformance:
         if self.config.option.collectonly or self.is_helper:
             return []
         versions = package_versions()
+        where = f"runtime {self.run.runtime}, broker {self.run.broker}"
         lines = [
-            f"conformance: subject {self.run.subject}, runtime {self.run.runtime}, seed {self.run.seed}",
+            f"conformance: subject {self.run.subject}, {where}, seed {self.run.seed}",
             f"servers: {', '.join(f'{product} {version}' for product, version in self.servers.items())}",
             ", ".join(f"{name} {versions[name]}" for name in ("celery", "kombu", "redis", "python")),
             f"run directory: {self.run.directory.relative_to(self.config.rootpath)}",
         ]
         if self.leftovers:
             lines.append(f"removed the leftovers of {len(self.leftovers)} dead runs: {', '.join(self.leftovers)}")
+        lines += [f"a leftover of a dead run stays: {told}" for told in self.stuck]
         return lines
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
@@ -394,7 +405,8 @@ def cluster(request: pytest.FixtureRequest, conformance_defect: str | None) -> I
         raise SetupBroken("no catalogue: run scenarios from a directory whose conftest.py names one")
     marker = request.node.get_closest_marker("promise")
     promise = conformance.catalogue.promises[marker.args[0]] if marker else None
-    _skip_what_cannot_run(request.node, promise, conformance.run.runtime)
+    for place in (conformance.run.runtime, conformance.run.broker):
+        _skip_what_cannot_run(request.node, promise, place)
     if promise is not None:
         more = {name for needed in request.node.iter_markers("requires") for name in needed.args}
         _skip_what_cannot_be_judged(conformance, promise.capabilities | more)
@@ -420,10 +432,10 @@ def _defect_parameter(item: pytest.Item) -> Any:
     return callspec.params.get(DEFECT_FIXTURE) if callspec is not None else None
 
 
-def _skip_what_cannot_run(item: pytest.Item, promise: Promise | None, runtime: str) -> None:
-    if promise is not None and runtime in promise.not_applicable:
-        pytest.skip(f"{NOT_APPLICABLE}{promise.not_applicable[runtime]}")
-    for marker, reason in LACKS[runtime].items():
+def _skip_what_cannot_run(item: pytest.Item, promise: Promise | None, place: str) -> None:
+    if promise is not None and place in promise.not_applicable:
+        pytest.skip(f"{NOT_APPLICABLE}{promise.not_applicable[place]}")
+    for marker, reason in LACKS[place].items():
         if item.get_closest_marker(marker) is not None:
             pytest.skip(f"{NOT_APPLICABLE}{reason}")
 

@@ -51,7 +51,7 @@ def written(home: Path, run: str, runtime: str, verdicts: dict[str, str]) -> Pat
     path = home / run / "report.json"
     path.parent.mkdir(parents=True)
     rows = [{"id": promise, "verdict": verdict} for promise, verdict in verdicts.items()]
-    path.write_text(json.dumps({"runtime": runtime, "promises": rows}))
+    path.write_text(json.dumps({"runtime": runtime, "broker": "redis", "promises": rows}))
     return path
 
 

@@ -71,7 +71,7 @@ def test_a_run_that_passes(tell: Callable[..., Told], project: Path, tmp_path: P
     promises = load_catalogue(project / "scenarios" / "catalogue.toml").promises.values()
     uncovered = sum(not promise.covered for promise in promises)
     report = told.recorded()
-    assert "conformance: subject reference, runtime embedded, seed 4711" in told.text
+    assert "conformance: subject reference, runtime embedded, broker redis, seed 4711" in told.text
     servers = re.search(r"^servers: Postgres (\S+), (Valkey|Redis) (\S+)$", told.text, re.MULTILINE)
     assert servers
     packages = ", ".join(f"{name} {versions[name]}" for name in ("celery", "kombu", "redis", "python"))
@@ -82,7 +82,7 @@ def test_a_run_that_passes(tell: Callable[..., Told], project: Path, tmp_path: P
     assert str((told.directory / "report.json").relative_to(project)) in told.text
     assert (project / ".conformance" / "latest").resolve() == told.directory
 
-    assert report.keys() == {"schema", "subject", "runtime", "seed", "versions", "promises", "summary"}
+    assert report.keys() == {"schema", "subject", "runtime", "broker", "seed", "versions", "promises", "summary"}
     assert [report[name] for name in ("schema", "subject", "runtime", "seed")] == [1, "reference", "embedded", 4711]
     assert report["versions"] == versions | {"postgres": servers[1], servers[2].lower(): servers[3]}
     assert {name: count for name, count in report["summary"].items() if count} == {"pass": 1, "uncovered": uncovered}
@@ -302,7 +302,7 @@ def test_the_proof_is_written_with_every_defect_tried(catalogue: Catalogue, tmp_
     """`proof.json` has one entry a defect, with who caught it."""
     rows = defect_rows(catalogue, [of_defect(Verdict.FAIL, scenario="a", red=True)])
 
-    path = write_proof(Run("r", tmp_path, tmp_path, "reference", "embedded", 5), rows)
+    path = write_proof(Run("r", tmp_path, tmp_path, "reference", "embedded", "redis", 5), rows)
 
     (entry,) = json.loads(path.read_text())["defects"]
     assert (entry["id"], entry["caught_by"], entry["missed"]) == ("forgets", ["a"], False)

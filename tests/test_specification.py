@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness._catalogue import Catalogue, load_catalogue
+from harness._runtimes import LACKS
 from tests.conftest import PROJECT
 
 SCENARIOS = PROJECT / "scenarios"
@@ -194,12 +195,17 @@ def test_every_scenario_says_what_it_does() -> None:
         assert "cluster" in [argument.arg for argument in function.args.args], name
 
 
-def test_a_promise_that_takes_containers_says_so(catalogue: Catalogue) -> None:
-    """A promise is not applicable outside containers exactly if each of its scenarios needs one; with a reason."""
+def test_what_is_not_applicable_is_listed_with_its_reason(catalogue: Catalogue) -> None:
+    """A promise is not applicable on a runtime, or with a broker, exactly if none of its scenarios can run there."""
     in_code = scenarios()
     for promise in catalogue.promises.values():
-        needs = [marked(in_code[name][1], "containers") is not None for name in promise.scenarios]
-        assert ("embedded" in promise.not_applicable) == (promise.covered and all(needs)), promise.id
+        functions = [in_code[name][1] for name in promise.scenarios]
+        nowhere = {
+            place
+            for place, lacking in LACKS.items()
+            if functions and all(any(marked(f, marker) is not None for marker in lacking) for f in functions)
+        }
+        assert set(promise.not_applicable) == nowhere, promise.id
         assert all(promise.not_applicable.values()), promise.id
 
 

@@ -10,7 +10,7 @@ import pytest
 from harness import CAPABILITIES, Place, Timing, UsageError
 from harness._subject import load_subject
 
-PLACE = Place("postgresql://postgres@127.0.0.1:1/db", "redis://127.0.0.1:2/3", Timing())
+PLACE = Place("postgresql://postgres@127.0.0.1:1/db", "redis://127.0.0.1:2/3", "amqp://127.0.0.1:4/5", Timing())
 
 MINIMAL = """
 name = "mine"
@@ -87,7 +87,7 @@ def test_the_reference_is_told_its_place() -> None:
     """The reference's processes are told the servers and the clockwork by environment variables."""
     environment = load_subject("reference").environment(PLACE)
 
-    assert environment["CELERY_BROKER_URL"] == PLACE.redis_url
+    assert environment["CELERY_BROKER_URL"] == PLACE.broker_url
     assert environment["CELERY_RESULT_BACKEND"] == PLACE.redis_url
     assert environment["CELERY_TRACKING_DATABASE_URL"] == PLACE.postgres_url
     assert environment["CELERY_TRACKING_LEASE_S"] == str(Timing().lease_s)

@@ -41,8 +41,9 @@ def test_replies_that_do_not_arrive(cluster: Cluster, mode: Mode) -> None:
     running = cluster.worker("a", behind_proxy=True)
     task = cluster.hold("a")
 
-    fault = cluster.inject(sever(running.redis, mode), await_landing=False)
+    fault = cluster.inject(sever(running.broker, mode), await_landing=False)
     cluster.worker("b")
+    cluster.inspect()
     cluster.await_landing(fault)
     cluster.watch([task], cluster.timing.recovery_bound_s)
     cluster.heal(fault)
@@ -62,7 +63,7 @@ def test_a_sweeper_that_hears_nothing(cluster: Cluster, mode: Mode) -> None:
 
     lease = cluster.inject(sever(running.postgres, Mode.REFUSE))
     late = 2 * cluster.timing.ping_timeout_s
-    replies = cluster.inject(sever(sweeper.redis, mode, delay_s=late), await_landing=False)
+    replies = cluster.inject(sever(sweeper.broker, mode, delay_s=late), await_landing=False)
     cluster.watch([task], cluster.timing.recovery_bound_s)
     cluster.await_landing(replies)
     cluster.heal(replies)

@@ -58,7 +58,7 @@ def test_cut_off_from_redis_only(cluster: Cluster) -> None:
     running = cluster.worker("a", behind_proxy=True)
     task = cluster.hold("a")
 
-    fault = cluster.inject(sever(running.redis, Mode.REFUSE))
+    fault = cluster.inject(sever(running.broker, Mode.REFUSE))
     cluster.watch([task], cluster.timing.recovery_bound_s)
     cluster.run_command("sweep")
     cluster.heal(fault)
@@ -75,11 +75,11 @@ def test_a_broker_that_carries_nothing(cluster: Cluster) -> None:
     victim = cluster.worker("a")
     task = cluster.hold("a")
 
-    fault = cluster.inject(sever(sweeper.redis, Mode.HOLD))
+    fault = cluster.inject(sever(sweeper.broker, Mode.HOLD))
     cluster.note("blind")
     cluster.inject(kill(victim.process))
     cluster.watch([task], cluster.timing.recovery_bound_s)
-    cluster.run_command("sweep", link=sweeper.redis)
+    cluster.run_command("sweep", link=sweeper.broker)
     cluster.note("sees again")
     cluster.heal(fault)
     cluster.await_record(task, {"REVOKED", "FAILURE"})
@@ -96,10 +96,16 @@ def test_a_broker_that_carries_nothing(cluster: Cluster) -> None:
 
 @pytest.mark.promise("STALE-06")
 @pytest.mark.own_servers
-@pytest.mark.parametrize("how", [pytest.param("paused", marks=pytest.mark.containers), "without its data"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param("paused", marks=pytest.mark.containers),
+        pytest.param("without its data", marks=pytest.mark.redis_broker),
+    ],
+)
 def test_a_broker_that_is_away(cluster: Cluster, how: str) -> None:
     """A living worker's lease runs out while the broker is paused, or starts again without its data: unknown."""
-    broker = cluster.servers.redis
+    broker = cluster.servers.broker
     running = cluster.worker("a", behind_proxy=True)
     cluster.worker("b")
     task = cluster.hold("a")

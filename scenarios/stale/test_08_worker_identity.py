@@ -1,7 +1,5 @@
 """STALE-08: the record names the worker as `inspect` does."""
 
-import socket
-
 import pytest
 
 from harness import Cluster, logged_once, worker_identified
@@ -25,7 +23,7 @@ def test_the_node_name(cluster: Cluster, pool: str, name: str) -> None:
     task.release()
     cluster.await_end(task)
 
-    cluster.judge(worker_identified({task.id: worker.node.replace("%h", socket.gethostname())}))
+    cluster.judge(worker_identified({task.id: worker.node.replace("%h", worker.process.host_name)}))
 
 
 @pytest.mark.promise("STALE-08")

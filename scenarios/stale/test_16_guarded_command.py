@@ -21,7 +21,7 @@ def test_without_the_broker(cluster: Cluster) -> None:
     victim = cluster.worker("a")
     task = cluster.hold("a")
     cluster.inject(kill(victim.process))
-    link = cluster.proxy_to_redis("command to Redis")
+    link = cluster.proxy_to_broker("command to broker")
     cluster.inject(sever(link, Mode.REFUSE))
     cluster.watch([task], cluster.timing.lease_s)
 
@@ -39,7 +39,7 @@ def test_force_does_not_replace_the_lease(cluster: Cluster) -> None:
     """A busy worker renews its lease; `--force` without a broker leaves its task alone."""
     cluster.worker("a")
     task = cluster.hold("a")
-    link = cluster.proxy_to_redis("command to Redis")
+    link = cluster.proxy_to_broker("command to broker")
     cluster.inject(sever(link, Mode.REFUSE))
 
     cluster.watch([task], cluster.timing.lease_s)

@@ -8,6 +8,7 @@ from harness import Cluster, Mode, ends_kept, executed, expire_visibility, outco
 from scenarios.stale.deaths import die_with_unacknowledged_task
 
 
+@pytest.mark.redis_broker
 @pytest.mark.promise("STALE-21")
 @pytest.mark.parametrize("name", ["hold_late", "hold_late_own_class"])
 def test_redelivered_to_a_worker_that_started_later(cluster: Cluster, name: str) -> None:
@@ -30,6 +31,7 @@ def test_redelivered_to_a_worker_that_started_later(cluster: Cluster, name: str)
     )
 
 
+@pytest.mark.redis_broker
 @pytest.mark.promise("STALE-21")
 def test_revocations_that_cannot_be_read(cluster: Cluster) -> None:
     """Without its database a worker runs fresh tasks, and holds a redelivered one until it can ask."""
@@ -50,6 +52,7 @@ def test_revocations_that_cannot_be_read(cluster: Cluster) -> None:
     cluster.judge(executed(task.id, exactly=1), outcome_unharmed({fresh.id: ("SUCCESS", "'fresh'")}))
 
 
+@pytest.mark.redis_broker
 @pytest.mark.promise("STALE-21")
 def test_held_and_never_revoked(cluster: Cluster) -> None:
     """What was held because it might have been revoked, and was not, runs once that can be read."""
@@ -67,6 +70,7 @@ def test_held_and_never_revoked(cluster: Cluster) -> None:
     cluster.judge(executed(task.id, exactly=2))
 
 
+@pytest.mark.redis_broker
 @pytest.mark.promise("STALE-21")
 def test_told_to_run_what_cannot_be_read(cluster: Cluster) -> None:
     """Set to prefer an execution too many to a wait, a worker without its database runs what comes back."""
@@ -84,6 +88,7 @@ def test_told_to_run_what_cannot_be_read(cluster: Cluster) -> None:
     cluster.judge(executed(task.id, exactly=2))
 
 
+@pytest.mark.redis_broker
 @pytest.mark.promise("STALE-21")
 def test_told_to_run_after_a_while(cluster: Cluster) -> None:
     """Set to run what cannot be read, a worker asks first: a revocation that can be read within the wait is kept."""

@@ -7,6 +7,7 @@ from harness import Cluster, executed, expire_visibility, kill, outcome_unharmed
 COUNTDOWN_S = 4.0
 
 
+@pytest.mark.redis_broker
 @pytest.mark.promise("STALE-26")
 def test_the_first_worker_dies_while_the_retry_waits(cluster: Cluster) -> None:
     """The retry waits for its eta in a worker that is killed; sweeps leave it, and another worker runs it."""

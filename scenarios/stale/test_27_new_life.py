@@ -38,7 +38,7 @@ def test_the_whole_cluster_goes_down_and_up(cluster: Cluster) -> None:
 
     for life in lives:
         cluster.inject(kill(life.process))
-    outages = [cluster.inject(restart(server)) for server in (cluster.servers.redis, cluster.servers.postgres)]
+    outages = [cluster.inject(restart(server)) for server in (cluster.servers.broker, cluster.servers.postgres)]
     for outage in outages:
         cluster.heal(outage)
     cluster.reconnect()

@@ -15,7 +15,7 @@ def test_no_packet_to_the_broker(cluster: Cluster, how: Dropped) -> None:
     running = cluster.worker("a")
     task = cluster.hold("a")
 
-    fault = cluster.inject(split(running.process, cluster.servers.redis, how), await_landing=False)
+    fault = cluster.inject(split(running.process, cluster.servers.broker, how), await_landing=False)
     cluster.watch([task], cluster.timing.recovery_bound_s)
     cluster.await_landing(fault)
     cluster.run_command("sweep")
