@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness._errors import SetupBroken
 
-POSTGRES_OLDEST = (14,)
+POSTGRES_OLDEST = (15,)
 REDIS_OLDEST = (6, 2)
 
 

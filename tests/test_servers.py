@@ -313,7 +313,7 @@ def test_the_wheels_bring_servers_that_are_new_enough() -> None:
     postgres, redis_binary = find_postgres(None), find_redis(None)
 
     assert (postgres.directory / "initdb").is_file()
-    assert int(postgres.version.split(".")[0]) >= 14
+    assert int(postgres.version.split(".")[0]) >= 15
     assert redis_binary.product in {"Valkey", "Redis"}
 
 
@@ -346,7 +346,7 @@ def test_an_old_postgres_is_refused_with_both_versions(tmp_path: Path, version: 
     script(tmp_path / "initdb", "")
     script(tmp_path / "postgres", f"postgres (PostgreSQL) {version}")
 
-    with pytest.raises(SetupBroken, match=f"version 14 or newer is needed, it is {version}"):
+    with pytest.raises(SetupBroken, match=f"version 15 or newer is needed, it is {version}"):
         find_postgres(tmp_path)
 
 

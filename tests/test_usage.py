@@ -107,7 +107,7 @@ def test_a_postgres_that_is_too_old_is_refused(refused: Refused, tmp_path: Path)
 
     said = refused("-n", "2", f"--postgres-bin={postgres.parent}")
 
-    assert said.count(f"{postgres}: version 14 or newer is needed, it is 13.22") == 1
+    assert said.count(f"{postgres}: version 15 or newer is needed, it is 13.22") == 1
 
 
 def test_a_scratch_root_that_cannot_be_made_is_refused(refused: Refused, tmp_path: Path) -> None:
