@@ -17,14 +17,15 @@ import docker
 import psycopg
 import pytest
 
-from harness import SetupBroken, disconnect, exhaust_memory, kill, pause, restart
+from harness import SetupBroken, _rabbitmq, disconnect, exhaust_memory, kill, pause, restart
 from harness._container import ContainerProcess
 from harness._containers import ContainersRuntime
 from harness._engine import HOST_LABEL, SCRATCH_LABEL, labels, open_engine, remove_dead
 from harness._images import require_images
 from harness._processes import await_until
 from harness._runtime import Conditions
-from harness._servers import open_redis, postgres_url
+from harness._servers import open_redis, postgres_url, rabbitmq_url, redis_url
+from harness._spaces import PREFIX, GuestSpaces
 from tests.conftest import Launch, RunPytest
 
 WITHIN_S = 60.0
@@ -184,6 +185,35 @@ def test_a_server_starts_again_with_its_data_or_without(runtime: ContainersRunti
     assert stored() is None
     with psycopg.connect(postgres_url(servers.postgres)) as connection:
         assert connection.execute("SELECT to_regclass('kept')").fetchone() == (None,)
+
+
+# -- RabbitMQ ------------------------------------------------------------------------------------------------------
+
+
+def test_a_guest_leaves_a_rabbitmq_as_it_found_it(
+    engine: docker.DockerClient, tmp_path: Path, run_pytest: RunPytest
+) -> None:
+    """Scenarios pass through virtual hosts of their own; afterwards those of others are there, dead runs' are not."""
+    runtime = ContainersRuntime(tmp_path, tmp_path / "logs", with_rabbitmq=True)
+    try:
+        servers = runtime.start_servers("staging")
+        assert servers.rabbitmq is not None
+        dead = GuestSpaces(tmp_path / "gone")
+        _rabbitmq.create_vhost(servers.rabbitmq, f"{dead.prefix}s1", dead.comment)
+        _rabbitmq.create_vhost(servers.rabbitmq, f"{PREFIX}of_somebody_else", "theirs")
+        staging = {
+            "CELERY_CONFORMANCE_POSTGRES_URL": postgres_url(servers.postgres),
+            "CELERY_CONFORMANCE_REDIS_URL": redis_url(servers.redis),
+            "CELERY_CONFORMANCE_RABBITMQ_URL": rabbitmq_url(servers.rabbitmq, ""),
+        }
+
+        run = run_pytest("scenarios", "--runtime=external", "--broker=rabbitmq", "-k", HOLDS_A_TASK, **staging)
+
+        assert run.returncode == 0, run.stdout
+        assert "runtime external, broker rabbitmq" in run.stdout
+        assert set(_rabbitmq.vhosts(servers.rabbitmq)) == {"/", f"{PREFIX}of_somebody_else"}
+    finally:
+        runtime.stop()
 
 
 # -- nothing stays -------------------------------------------------------------------------------------------------
