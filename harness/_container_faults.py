@@ -121,30 +121,29 @@ def split(process: Process, server: Server, how: Dropped) -> Fault:
     return Fault("split", f"{process.name} from {server.name}", inject, once(landed), heal)
 
 
-def exhaust_memory(process: Process, begin: Callable[[], None]) -> Fault:
-    """Let `begin` make something in a container outgrow the container's memory, until the kernel kills it.
+def exhaust_memory(process: Process, begin: Callable[[], None], *, pid: int | None = None) -> Fault:
+    """Let `begin` make the child that knows itself by `pid`, or the first process, outgrow the container's memory.
 
-    Landed when the engine tells that the memory ran out, and a process that was there is gone.
+    Landed when the kernel has killed it, with whatever goes with it, and the engine tells that the memory ran out.
     """
     target = _in_container(process)
-    before: dict[int, psutil.Process] = {}
+    doomed: dict[int, psutil.Process] = {}
     since: list[float] = []
     died: list[float] = []
 
     def inject() -> None:
-        before.update({process.own_pid(member): member for member in process.members()})
+        doomed.update({process.own_pid(member): member for member in process.fall(process.member(pid))})
         since.append(time.time())
         begin()
 
     def landed() -> Evidence | None:
-        killed = [pid for pid, member in before.items() if not alive(member)]
-        if not killed:
+        if not doomed or any(map(alive, doomed.values())):
             return None
         died.append(time.monotonic())
         client = target.container.client
         wanted = {"container": target.container.id, "event": "oom"}
         events = list(client.events(since=since[0], until=time.time(), filters=wanted, decode=True))
-        return {"killed": killed, "died_at": died[0], "out_of_memory": len(events)} if events else None
+        return {"killed": list(doomed), "died_at": died[0], "out_of_memory": len(events)} if events else None
 
     return Fault("exhaust memory", process.name, inject, once(landed))
 

@@ -5,6 +5,7 @@ import pytest
 from harness import Cluster, dead_tasks_closed, ends_kept, exhaust_memory, live_tasks_untouched
 
 LIMIT_MB = 320
+CELERY_LOOKS_AT_ITS_POOL_EVERY_S = 5.0
 
 
 @pytest.mark.containers
@@ -15,14 +16,16 @@ def test_the_child_is_killed(cluster: Cluster) -> None:
     neighbour = cluster.hold("a")
     task = cluster.hold("a", task="grow")
 
-    cluster.inject(exhaust_memory(worker.process, task.release))
+    child = cluster.history.truth("start", task.id)[0].value["pid"]
+    cluster.inject(exhaust_memory(worker.process, task.release, pid=child))
     cluster.await_record(task, {"REVOKED", "FAILURE"})
     neighbour.release()
     cluster.await_end(neighbour)
 
+    bound_s = CELERY_LOOKS_AT_ITS_POOL_EVERY_S + cluster.timing.recovery_bound_s
     lost = {"status": "FAILURE", "error_type": "WorkerLostError"}
     cluster.judge(
-        dead_tasks_closed(cluster.timing.recovery_bound_s),
+        dead_tasks_closed(bound_s),
         live_tasks_untouched(),
         ends_kept({task.id: lost}, result_limit_bytes=0),
     )
