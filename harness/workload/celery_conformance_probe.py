@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import json
+import mmap
 import os
 import threading
 import time
@@ -178,11 +179,16 @@ def hold_gil(self: Any, execution: str, mark: str) -> str:
 
 @probe()
 def grow(self: Any, execution: str, mark: str = "working") -> None:
-    """Stay at a mark, then take memory until the kernel ends it. Only for workers with a limit."""
+    """Stay at a mark, then take memory until the kernel ends it. Only for workers with a limit.
+
+    Pages of a few large maps: the kernel cannot free what is just being mapped, and kills another process as well.
+    """
     hold_at(mark, self.request.id, execution)
-    held = []
+    maps = []
     while True:
-        held.append(b"x" * 1_000_000)
+        maps.append(mmap.mmap(-1, 1 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        for offset in range(0, 1 << 30, mmap.PAGESIZE):
+            maps[-1][offset] = 1
 
 
 @probe()
