@@ -100,9 +100,19 @@ def open_engine(settings: Settings, *, pool_size: int = 1) -> Engine:
             "keepalives_interval": 2,
             "keepalives_count": 3,
             "application_name": f"celery-tracker {os.getpid()}",
-            "options": "-c timezone=UTC",
+            "options": f"-c timezone=UTC {_silence_ends_a_session(settings.lease_s)}",
         },
     )
+
+
+def _silence_ends_a_session(lease_s: float) -> str:
+    """Let Postgres end the session of a peer that it cannot reach for about a lease, with the locks that it holds.
+
+    By default it takes more than two hours: so long could nobody else sweep. The kernel counts in whole seconds.
+    """
+    every_s = max(1, int(lease_s / 3))
+    probes = f"-c tcp_keepalives_idle={every_s} -c tcp_keepalives_interval={every_s} -c tcp_keepalives_count=2"
+    return f"{probes} -c tcp_user_timeout={3 * every_s * 1000}"
 
 
 def open_sessions(settings: Settings) -> sessionmaker[Session]:
