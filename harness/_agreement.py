@@ -119,7 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(highlight=False)
     console.print(table)
     apart = [pair for pair in pairs if pair.why_not]
-    console.print(f"\n{first.path} and {second.path}: {len(pairs) - len(apart)} of {len(pairs)} promises agree")
+    agreed = f"{len(pairs) - len(apart)} of {len(pairs)} promises agree"
+    console.print(f"\n{first.path} and {second.path}: {agreed}", soft_wrap=True)
     for pair in apart:
         console.print(f"{pair.promise}: {pair.why_not}")
     return 1 if apart else 0
