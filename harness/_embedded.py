@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from harness._binaries import find_postgres, find_redis
 from harness._embedded_servers import start_servers
 from harness._local import LocalPrograms
-from harness._processes import OwnedProcess
-from harness._runtime import Conditions
 from harness._servers import LOOPBACK, Servers
 from harness._spaces import OwnSpaces
 
@@ -31,7 +28,7 @@ class EmbeddedRuntime:
     ) -> None:
         self._scratch = scratch
         self._logs = logs
-        self._programs = programs
+        self.worker = programs.worker
         self._postgres = find_postgres(postgres_bin)
         self._redis = find_redis(redis_server)
 
@@ -39,17 +36,6 @@ class EmbeddedRuntime:
         """A fresh pair. Raises SetupBroken."""
         self._logs.mkdir(parents=True, exist_ok=True)
         return start_servers(self._postgres, self._redis, self._scratch, self._logs, f"{self._scratch.name}-{tag}")
-
-    def worker(
-        self,
-        name: str,
-        argv: Sequence[str],
-        environment: Mapping[str, str],
-        directory: Path,
-        conditions: Conditions,
-    ) -> OwnedProcess:
-        """A worker that has yet to be started. Raises SetupBroken for conditions that take a container."""
-        return self._programs.worker(name, argv, environment, directory, conditions)
 
     def stop(self) -> None:
         """Nothing is left: processes end with their clusters, and data with the scratch directory."""

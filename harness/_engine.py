@@ -60,7 +60,7 @@ def remove_dead(client: docker.DockerClient) -> list[str]:
     """Remove what runs left whose scratch directory is gone; what the engine refuses to remove, and why."""
 
     def is_dead(attributes: dict[str, Any]) -> bool:
-        named = _labels_of(attributes).get(SCRATCH_LABEL, "")
+        named = labels_of(attributes).get(SCRATCH_LABEL, "")
         return bool(named) and not Path(named).exists()
 
     return _remove(client, [f"{HOST_LABEL}={socket.gethostname()}"], is_dead)
@@ -85,7 +85,7 @@ def _remove(client: docker.DockerClient, marks: list[str], doomed: Callable[[dic
     return stuck
 
 
-def _labels_of(attributes: dict[str, Any]) -> dict[str, str]:
+def labels_of(attributes: dict[str, Any]) -> dict[str, str]:
     """A container keeps them elsewhere than networks and volumes do."""
     return attributes.get("Config", attributes).get("Labels") or {}
 

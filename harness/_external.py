@@ -7,7 +7,6 @@ make. URLs come from the environment alone: a command line, with its passwords, 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -17,10 +16,9 @@ import psycopg
 import redis
 
 from harness import _rabbitmq
+from harness._binaries import POSTGRES_OLDEST
 from harness._errors import SetupBroken, UsageError
 from harness._local import LocalPrograms
-from harness._processes import OwnedProcess
-from harness._runtime import Conditions
 from harness._servers import LOOPBACK, Servers, open_redis, postgres_url
 from harness._spaces import GuestSpaces
 
@@ -29,7 +27,6 @@ _VARIABLES = {
     "redis": ("CELERY_CONFORMANCE_REDIS_URL", {"redis", "valkey"}, 6379),
     "rabbitmq": ("CELERY_CONFORMANCE_RABBITMQ_URL", {"amqp", "pyamqp"}, 5672),
 }
-_OLDEST_POSTGRES = 150_000
 
 
 @dataclass(frozen=True)
@@ -104,10 +101,11 @@ def check_servers(servers: Servers) -> dict[str, str]:
     except psycopg.OperationalError as error:
         said = str(error).strip().splitlines()[-1]
         raise SetupBroken(f"the Postgres at {where.host}:{where.port} does not let us in: {said}") from error
-    if not may or number < _OLDEST_POSTGRES:
+    (oldest,) = POSTGRES_OLDEST
+    if not may or number // 10_000 < oldest:
         raise SetupBroken(
             f"the Postgres at {where.host}:{where.port} is {postgres}, and its role "
-            f"{'may' if may else 'may not'} create databases: 15 or newer is needed, and a role with CREATEDB"
+            f"{'may' if may else 'may not'} create databases: {oldest} or newer is needed, and a role with CREATEDB"
         )
     try:
         client = open_redis(servers.redis)
@@ -133,22 +131,11 @@ class ExternalRuntime:
     def __init__(self, scratch: Path, programs: LocalPrograms, *, with_rabbitmq: bool) -> None:
         self.spaces = GuestSpaces(scratch)
         self._servers = named_servers(with_rabbitmq=with_rabbitmq)
-        self._programs = programs
+        self.worker = programs.worker
 
     def start_servers(self, tag: str) -> Servers:  # noqa: ARG002 - there is one of each
         """Those that are there."""
         return self._servers
-
-    def worker(
-        self,
-        name: str,
-        argv: Sequence[str],
-        environment: Mapping[str, str],
-        directory: Path,
-        conditions: Conditions,
-    ) -> OwnedProcess:
-        """A worker that has yet to be started. Raises SetupBroken for conditions that take a container."""
-        return self._programs.worker(name, argv, environment, directory, conditions)
 
     def stop(self) -> None:
         """Drop every database that this process of the run made."""

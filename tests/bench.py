@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -122,8 +122,8 @@ def plain_recovery(junit: Path, images: dict[str, str]) -> float:
 def found_images() -> dict[str, str]:
     """The images of the containers runtime; none where there is no engine, or they are not built."""
     try:
-        client = open_engine()
-        return require_images(client, with_rabbitmq=False)
+        with closing(open_engine()) as client:
+            return require_images(client, with_rabbitmq=False)
     except SetupBroken as error:
         Console().print(f"no recovery is measured: {error}")
         return {}

@@ -20,7 +20,7 @@ import pytest
 from harness import SetupBroken, _rabbitmq, disconnect, exhaust_memory, kill, pause, restart
 from harness._container import ContainerProcess
 from harness._containers import ContainersRuntime
-from harness._engine import HOST_LABEL, SCRATCH_LABEL, labels, open_engine, remove_dead
+from harness._engine import HOST_LABEL, SCRATCH_LABEL, labels, labels_of, open_engine, remove_dead
 from harness._images import require_images
 from harness._processes import await_until
 from harness._runtime import Conditions
@@ -71,7 +71,7 @@ def labelled(engine: docker.DockerClient, scratch: Path) -> list[str]:
     """Everything of a run that the engine still has."""
     wanted = {"label": f"{SCRATCH_LABEL}={scratch}"}
     things = [
-        *engine.containers.list(all=True, filters=wanted),
+        *engine.containers.list(all=True, filters=wanted, ignore_removed=True),
         *engine.networks.list(filters=wanted),
         *engine.volumes.list(filters=wanted),
     ]
@@ -148,9 +148,10 @@ def test_an_ordinary_death_is_no_lack_of_memory(runtime: ContainersRuntime, tmp_
 
 def test_a_process_that_outgrows_the_limit_is_killed(runtime: ContainersRuntime, tmp_path: Path) -> None:
     """The kernel ends it, and the engine tells."""
-    program = "time.sleep(1)\nheld = []\nwhile True: held.append(b'x' * 1_000_000)"
-    process = idle(runtime, tmp_path, program)
-    fault = exhaust_memory(process, lambda: None)
+    begin = tmp_path / "begin"
+    wait = f"while not os.path.exists({str(begin)!r}): time.sleep(0.01)  # the pace of looking"
+    process = idle(runtime, tmp_path, f"{wait}\nheld = []\nwhile True: held.append(b'x' * 1_000_000)")
+    fault = exhaust_memory(process, begin.touch)
 
     fault.inject()
 
@@ -245,13 +246,11 @@ def test_only_what_dead_runs_left_is_removed(
 def of_runs_in(engine: docker.DockerClient, root: Path) -> list[str]:
     """What the engine has of any run with its scratch directory in `root`."""
     wanted = {"label": SCRATCH_LABEL}
-    things = [*engine.containers.list(all=True, filters=wanted), *engine.networks.list(filters=wanted)]
-    found = []
-    for thing in things:
-        marks = thing.attrs.get("Labels") or thing.attrs.get("Config", {}).get("Labels") or {}
-        if Path(marks[SCRATCH_LABEL]).is_relative_to(root):
-            found.append(thing.name)
-    return found
+    things = [
+        *engine.containers.list(all=True, filters=wanted, ignore_removed=True),
+        *engine.networks.list(filters=wanted),
+    ]
+    return [thing.name for thing in things if Path(labels_of(thing.attrs)[SCRATCH_LABEL]).is_relative_to(root)]
 
 
 def await_a_worker(engine: docker.DockerClient, root: Path) -> None:

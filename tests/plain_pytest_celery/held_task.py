@@ -10,5 +10,5 @@ def hold_until_redelivered(self) -> str:  # type: ignore[no-untyped-def] # noqa:
     """Stay for ever, unless it was delivered before."""
     if self.request.delivery_info["redelivered"]:
         return "redelivered"
-    time.sleep(3600)
+    time.sleep(3600)  # longer than any test: it is there to be killed
     return "released"
