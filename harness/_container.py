@@ -18,7 +18,7 @@ from docker.models.containers import Container
 
 from harness._engine import number_inside
 from harness._errors import NeverCame
-from harness._processes import alive, await_until, last_lines
+from harness._processes import alive, await_until, deliver, last_lines
 
 _KILL_S = 10.0
 
@@ -102,8 +102,7 @@ class ContainerProcess:
     def send(self, number: signal.Signals, *, group: bool = False) -> None:
         """Signal the first process, or all members; one that is gone is no error."""
         for process in self.members() if group else self.members()[:1]:
-            with suppress(psutil.NoSuchProcess):
-                process.send_signal(number)
+            deliver(process, number)
 
     def wait(self, within_s: float) -> int:
         """Wait for its end. Raises NeverCame."""

@@ -20,7 +20,7 @@ from psycopg import sql
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from harness._processes import Process, alive
+from harness._processes import Process, alive, deliver
 from harness._proxy import Mode, Proxy
 from harness._servers import Server, open_redis, redis_url
 from harness._view import OWN_NAME
@@ -50,7 +50,7 @@ def kill(process: Process, *, whole: bool = True, pid: int | None = None) -> Fau
         for member in members:
             doomed.update({process.own_pid(falling): falling for falling in process.fall(member)})
         for member in members:
-            member.kill()
+            deliver(member, signal.SIGKILL)  # with the first process of a container, the others fall by themselves
 
     def landed() -> Evidence | None:
         return {"killed": list(doomed)} if doomed and not any(map(alive, doomed.values())) else None

@@ -209,7 +209,7 @@ class OwnedProcess:
             self._popen.send_signal(number)
             return
         for process in self.members():
-            _signal(process, number)
+            deliver(process, number)
 
     def wait(self, within_s: float) -> int:
         """Wait for its end. Raises NeverCame."""
@@ -225,7 +225,7 @@ class OwnedProcess:
             return
         doomed = self.members()
         for process in doomed:
-            _signal(process, signal.SIGKILL)
+            deliver(process, signal.SIGKILL)
         self._popen.kill()
         self._popen.wait()
         await_until(f"the end of {self.name}", lambda: not any(alive(process) for process in doomed), _KILL_S)
@@ -256,15 +256,16 @@ def alive(process: psutil.Process) -> bool:
         return False
 
 
+def deliver(process: psutil.Process, number: signal.Signals) -> None:
+    """Signal a process; one that is gone already is no error."""
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return
+
+
 def _in_session(process: psutil.Process, session: int) -> bool:
     try:
         return os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE
     except (ProcessLookupError, PermissionError, psutil.NoSuchProcess):
         return False
-
-
-def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    try:
-        process.send_signal(number)
-    except psutil.NoSuchProcess:
-        return
