@@ -5,6 +5,12 @@ them tasks of the *workload*, arranges trouble by *marks* and *faults*, and ends
 hands the *history* to pure *checks*. What scenarios need is listed here; everything else is the harness's own.
 """
 
+from harness._checks_database import (
+    connections_apart,
+    no_leaks,
+    reads_only_open,
+    schema_kept,
+)
 from harness._checks_liveness import (
     cleanup_guarded,
     dead_tasks_closed,
@@ -12,32 +18,40 @@ from harness._checks_liveness import (
     heartbeat_moves,
     heartbeat_stands,
     live_tasks_untouched,
+    stuck_told,
     sweep_says,
     unchanged_between,
     untouched_until,
 )
 from harness._checks_outcome import (
-    audited,
-    closed_once,
     ends_kept,
     executed,
     outcome_unharmed,
-    signals_accounted,
     statuses_of_six,
-    transitions_legal,
 )
 from harness._checks_record import (
+    all_tracked,
+    arguments_are,
     arguments_bounded,
     arguments_delivered,
     arguments_stored,
     failures_logged,
     logged_once,
-    no_leaks,
     published_in_time,
     queue_time_told,
     still_up,
     times_true,
     worker_identified,
+)
+from harness._checks_trail import (
+    audited,
+    closed_once,
+    duplicate_reported,
+    ended_once,
+    signals_accounted,
+    transitions_legal,
+    went_through,
+    zombie_fenced,
 )
 from harness._client import Client, ClientFailed
 from harness._cluster import Cluster, Task, Worker
@@ -58,9 +72,11 @@ from harness._faults import (
     hold_rows,
     kill,
     pause_clients,
+    refuse_messages,
     refuse_writes,
     restart,
     sever,
+    shut_down,
     terminate_connections,
 )
 from harness._history import Entry, History, Kind
@@ -98,6 +114,8 @@ __all__ = [
     "View",
     "Violation",
     "Worker",
+    "all_tracked",
+    "arguments_are",
     "arguments_bounded",
     "arguments_delivered",
     "arguments_stored",
@@ -105,8 +123,11 @@ __all__ = [
     "certify",
     "cleanup_guarded",
     "closed_once",
+    "connections_apart",
     "dead_tasks_closed",
     "disconnect",
+    "duplicate_reported",
+    "ended_once",
     "ends_kept",
     "executed",
     "exhaust_memory",
@@ -127,19 +148,26 @@ __all__ = [
     "pause_clients",
     "published_in_time",
     "queue_time_told",
+    "reads_only_open",
+    "refuse_messages",
     "refuse_writes",
     "restart",
+    "schema_kept",
     "sever",
+    "shut_down",
     "signals_accounted",
     "skew_clock",
     "split",
     "statuses_of_six",
     "still_up",
+    "stuck_told",
     "sweep_says",
     "terminate_connections",
     "times_true",
     "transitions_legal",
     "unchanged_between",
     "untouched_until",
+    "went_through",
     "worker_identified",
+    "zombie_fenced",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ class DefectEntry:
     check: str
     violation: str
     reason_for_reach: str | None = None
+    not_applicable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -137,11 +138,17 @@ def _promise(path: Path, entry: Mapping[str, Any]) -> Promise:
 
 def _defect(path: Path, promise: str, entry: Mapping[str, Any]) -> DefectEntry:
     needed = {"id", "check", "violation"}
+    known = needed | {"reason_for_reach", "not_applicable"}
     for key in entry:
-        if key not in needed | {"reason_for_reach"}:
-            raise UsageError(
-                f"catalogue {path}: {promise}: {unknown('key of a defect', key, needed | {'reason_for_reach'})}"
-            )
+        if key not in known:
+            raise UsageError(f"catalogue {path}: {promise}: {unknown('key of a defect', key, known)}")
     for key in sorted(needed - set(entry)):
         raise UsageError(f"catalogue {path}: {promise}: {key} of a defect is missing")
-    return DefectEntry(entry["id"], promise, entry["check"], entry["violation"], entry.get("reason_for_reach"))
+    return DefectEntry(
+        entry["id"],
+        promise,
+        entry["check"],
+        entry["violation"],
+        entry.get("reason_for_reach"),
+        entry.get("not_applicable", {}),
+    )

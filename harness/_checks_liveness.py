@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from itertools import pairwise
 
@@ -155,6 +156,31 @@ def sweep_says(expected: dict[str, tuple[str, str]], *flags: str) -> Check:
         return inquiry.finding("the sweep told what it knew, and why")
 
     return Check("sweep-says", examine)
+
+
+def stuck_told(*, stuck: Collection[str], moving: Collection[str]) -> Check:
+    """The last sweep command tells that some tasks are stuck, and does not say so of others.
+
+    Violations: `stuck-untold`, `called-stuck`.
+    """
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("stuck-told")
+        done = [entry for entry in history.select(Kind.OPERATION, "sweep") if entry.type != "invoke"]
+        report = done[-1].value.get("report") if done else None
+        if not report:
+            inquiry.lacking("a report of the sweep")
+            return inquiry.finding("")
+        told = {finding["task_id"] for finding in report["findings"] if finding.get("stuck")}
+        for task in {*stuck, *moving}:
+            inquiry.seen()
+            if task in stuck and task not in told:
+                inquiry.broken("stuck-untold", f"{task} makes no progress, and the sweep does not tell", done[-1])
+            if task in moving and task in told:
+                inquiry.broken("called-stuck", f"{task} makes progress, and the sweep calls it stuck", done[-1])
+        return inquiry.finding("what is stuck was told, and nothing else")
+
+    return Check("stuck-told", examine)
 
 
 def heartbeat_moves(task: str, interval_s: float, lease_s: float) -> Check:

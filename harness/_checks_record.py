@@ -59,6 +59,26 @@ def arguments_delivered(tasks: Mapping[str, str]) -> Check:
     return Check("arguments-delivered", examine)
 
 
+def arguments_are(task: str, *args: Any, **kwargs: Any) -> Check:
+    """The record holds exactly these arguments, in their JSON form. Violation: `another-form`."""
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("arguments-are")
+        seen = [entry for entry in history.observations("record", task) if entry.value]
+        if not seen:
+            inquiry.lacking(f"a record of {task}")
+            return inquiry.finding("")
+        for name, wanted in (("args", list(args)), ("kwargs", kwargs)):
+            found = seen[-1].value.get(name)
+            if found != wanted:
+                inquiry.broken("another-form", f"{task}: {name} are stored as {found!r}, not {wanted!r}", seen[-1])
+            else:
+                inquiry.seen()
+        return inquiry.finding("the arguments are stored in the form that was said")
+
+    return Check("arguments-are", examine)
+
+
 def arguments_bounded(task: str, limit_bytes: int, original_bytes: int) -> Check:
     """The stored arguments stay under the limit, are marked as truncated, and tell the original size.
 
@@ -94,6 +114,37 @@ def arguments_bounded(task: str, limit_bytes: int, original_bytes: int) -> Check
         return inquiry.finding(f"{original_bytes} bytes of arguments, at most {limit_bytes} stored, and marked")
 
     return Check("arguments-bounded", examine)
+
+
+def all_tracked(tasks: Sequence[str]) -> Check:
+    """Each of these tasks, and each that was executed, has a record that tells its name, its queueing and its SUCCESS.
+
+    What ran eagerly was in no queue. Violations: `untracked`, `publication-untracked`, `end-untracked`.
+    """
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("all-tracked")
+        starts = history.truth("start")
+        eager = {entry.task for entry in starts if entry.value["eager"]}
+        ran = {entry.task for entry in starts if entry.task is not None}
+        for task in sorted({*tasks, *ran}):
+            seen = history.observations("record", task)
+            record = seen[-1].value if seen else {}
+            if task not in ran:
+                inquiry.lacking(f"an execution of {task}")
+            elif not record.get("name"):
+                inquiry.broken("untracked", f"{task} was executed and has no record with a name: {record}", *seen[-1:])
+            elif record.get("status") != "SUCCESS":
+                message = f"{record['name']} {task} returned, and its record says {record.get('status')}"
+                inquiry.broken("end-untracked", message, seen[-1])
+            elif task not in eager and record.get("queued_at") is None:
+                message = f"{record['name']} {task} was published, and its record does not tell when"
+                inquiry.broken("publication-untracked", message, seen[-1])
+            else:
+                inquiry.seen()
+        return inquiry.finding(f"{len(ran)} tasks, each tracked from its publication to its end")
+
+    return Check("all-tracked", examine)
 
 
 def worker_identified(tasks: Mapping[str, str | None]) -> Check:
@@ -209,35 +260,6 @@ def still_up(nodes: Collection[str]) -> Check:
         return inquiry.finding("the workers stayed up")
 
     return Check("still-up", examine)
-
-
-def no_leaks(growth_allowed: int = 0) -> Check:
-    """After trouble: no idle transaction, no held row lock, no more connections than before.
-
-    Looks at notes `sessions` (before and after) with the counts `idle_in_transaction`, `locks`, `connections`.
-    Violations: `idle-in-transaction`, `held-lock`, `connection-growth`.
-    """
-
-    def examine(history: History) -> Finding:
-        inquiry = Inquiry("no-leaks")
-        seen = history.observations("sessions")
-        if len(seen) < 2:
-            inquiry.lacking("a look at the sessions before and after")
-            return inquiry.finding("")
-        before, after = seen[0].value, seen[-1].value
-        if after["idle_in_transaction"]:
-            inquiry.broken(
-                "idle-in-transaction", f"{after['idle_in_transaction']} sessions are idle in transaction", seen[-1]
-            )
-        if after["locks"]:
-            inquiry.broken("held-lock", f"{after['locks']} row locks are held by nobody's work", seen[-1])
-        if after["connections"] > before["connections"] + growth_allowed:
-            message = f"{before['connections']} connections became {after['connections']}"
-            inquiry.broken("connection-growth", message, seen[0], seen[-1])
-        inquiry.seen()
-        return inquiry.finding("no session, lock or connection was left behind")
-
-    return Check("no-leaks", examine)
 
 
 def times_true(tasks: Sequence[str], tolerance_s: float, *, zones: Mapping[str, float] | None = None) -> Check:

@@ -6,6 +6,7 @@ A scenario starts workers, publishes, arranges its race by marks and faults, loo
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -17,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import psycopg
 
 from harness._client import Client, ClientFailed, Links, packed
@@ -30,6 +32,7 @@ from harness._processes import Process, await_until
 from harness._proxy import Proxy
 from harness._runtime import Conditions, Runtime
 from harness._servers import Address, Servers, open_redis, postgres_url, rabbitmq_url, redis_url
+from harness._sockets import sockets_to
 from harness._subject import Place, Subject
 from harness._timing import STARTUP_S, Timing
 from harness._verdict import Check, Judgement, Verdict, certify
@@ -42,6 +45,7 @@ WORKING = "working"
 """The mark at which a task stays that a scenario holds without another name for it."""
 
 _HERE = Path(__file__).parent
+_ROWS = "SELECT to_jsonb(t) FROM {table} t"
 _SESSIONS = """
     SELECT a.pid, a.xact_start, a.state LIKE 'idle in transaction%%', count(l.mode)
     FROM pg_stat_activity a
@@ -167,13 +171,14 @@ class Cluster:
         timing: Timing | None = None,
         memory_mb: int | None = None,
         own_clock: bool = False,
+        beat: Mapping[str, float] | None = None,
         wait: bool = True,
     ) -> Worker:
         """Start a worker; it consumes the queue of its own name unless `queues` says otherwise.
 
         A limit of memory (`memory_mb`) and a clock that `skew_clock` may move (`own_clock`) take a container.
-        `name` becomes a node name of this scenario's own, unless it has an @ already. Raises SetupBroken when it
-        does not come up.
+        `beat` has it publish tasks of the workload periodically, by their names with seconds. `name` becomes a node
+        name of this scenario's own, unless it has an @ already. Raises SetupBroken when it does not come up.
         """
         self.client()  # started beside the first worker, not after it
         node = name if "@" in name else f"{name}@{self._assignment.tag}"
@@ -182,6 +187,9 @@ class Cluster:
         argv += ["-n", node, "--pool", pool, "-c", str(concurrency), "-Q", ",".join(queues or [name]), "-l", "INFO"]
         argv += ["--without-mingle", "--without-gossip"]
         extra = {"CELERY_CONFORMANCE_NODE": node, **(environment or {})}
+        if beat is not None:
+            argv += ["--beat", "--schedule", str(self.directory / f"{name}.schedule")]
+            extra["CELERY_CONFORMANCE_BEAT"] = json.dumps({"queue": name, "tasks": dict(beat)})
         label = self._label(f"worker-{name}")
         environment = self._environment(label, self._place(links, timing or self.timing), extra)
         conditions = Conditions(memory_mb, own_clock)
@@ -222,9 +230,11 @@ class Cluster:
             self._clients[name] = Client(self._start(process), links)
         return self._clients[name]
 
-    def run_command(self, name: str, *flags: str, link: Proxy | None = None, **words: str) -> CommandRun:
+    def run_command(
+        self, name: str, *flags: str, link: Proxy | None = None, timing: Timing | None = None, **words: str
+    ) -> CommandRun:
         """Run a command of the subject's command line, reaching the broker through `link` where one is given."""
-        place = self._place(None, self.timing)
+        place = self._place(None, timing or self.timing)
         if link is not None:
             through = self._broker_url(link)
             place = replace(place, broker_url=through)
@@ -260,14 +270,15 @@ class Cluster:
         client: Client | None = None,
         options: Mapping[str, Any] | None = None,
         make: str | None = None,
+        handle: Task | None = None,
         **kwargs: Any,
     ) -> Task:
         """Publish a task of the workload. Raises ClientFailed when the application refuses.
 
-        `make` has the client put before the arguments what cannot travel to it: `open file`, `parcel`,
-        `unspeakable`, `deep`.
+        `handle`, from `unpublished`, is by which to look at a task whose publication fails. `make` has the client
+        put before the arguments what cannot travel to it: `open file`, `parcel`, `unspeakable`, `deep`.
         """
-        handle = self.unpublished(task)
+        handle = handle or self.unpublished(task)
         value = {"task": task, "queue": queue, "options": dict(options or {})}
         self.history.append(Kind.OPERATION, "invoke", "publish", process="client", task=handle.id, value=value)
         try:
@@ -286,6 +297,20 @@ class Cluster:
         value = {"seconds": took}
         self.history.append(Kind.OPERATION, "ok", "publish", process="client", task=handle.id, value=value)
         return handle
+
+    def compose(self, kind: str, *, queue: str) -> list[Task]:
+        """Publish a `chain`, `group`, `chord`, `chain of groups`, `chain from a hold` or `chord over a hold`.
+
+        Gives its members; the last one is the end of it.
+        """
+        self.history.append(Kind.OPERATION, "invoke", "compose", process="client", value={"kind": kind})
+        ids = self.client().ask("compose", kind=kind, queue=queue)
+        self.history.append(Kind.OPERATION, "ok", "compose", process="client", value={"kind": kind, "tasks": ids})
+        return [self.task(task_id) for task_id in ids]
+
+    def task(self, task_id: str) -> Task:
+        """A task of the workload that somebody else has published."""
+        return Task(task_id, "ok", self)
 
     def hold(self, queue: str, *, task: str = "hold") -> Task:
         """Publish a task that stays in the middle of its work, and wait until it is there and its record says so."""
@@ -476,6 +501,34 @@ class Cluster:
         held = [now[session] for session in under_way & now.keys()]
         idle, locks = sum(idle for idle, _ in held), sum(locks for _, locks in held)
         self.note("sessions", idle_in_transaction=idle, connections=len(now), locks=locks)
+
+    def note_reads(self) -> None:
+        """Note what the database has counted so far: reads of the registry table, and of each of its indexes."""
+        table = self.subject.tables["registry"]
+        (whole,) = self.query("SELECT seq_scan, seq_tup_read FROM pg_stat_user_tables WHERE relname = %s", table)
+        indexes = self.query(
+            "SELECT pg_get_indexdef(indexrelid), idx_scan, idx_tup_read FROM pg_stat_user_indexes WHERE relname = %s",
+            table,
+        )
+        by_index = {definition: {"scans": scans, "entries": entries} for definition, scans, entries in indexes}
+        self.note("reads", scans=whole[0], rows=whole[1], indexes=by_index)
+
+    def note_rows(self) -> None:
+        """Note every row of the subject's tables, as JSON; None for a table that is not there."""
+        rows = {}
+        for table in self.subject.tables.values():
+            there = self.query("SELECT to_regclass(%s) IS NOT NULL", table)[0][0]
+            found = self.query(_ROWS.format(table=table)) if there else None
+            rows[table] = None if found is None else [row for (row,) in found]
+        self.note("rows", tables=rows)
+
+    def note_sockets(self, worker: Worker) -> None:
+        """Note which sockets to Postgres each process of a worker holds, as the kernel names them."""
+        held = {}
+        for member in worker.process.members():
+            with suppress(psutil.NoSuchProcess, FileNotFoundError):  # it has just ended
+                held[str(worker.process.own_pid(member))] = sorted(sockets_to(member, self.servers.postgres.port))
+        self.note("sockets", worker=worker.node, held=held)
 
     def plant(self, task: Task, **values: Any) -> bool:
         """Write a record past the subject; whether the database took it."""

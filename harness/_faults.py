@@ -20,6 +20,7 @@ from psycopg import sql
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from harness._errors import SetupBroken
 from harness._processes import Process, alive, deliver
 from harness._proxy import Mode, Proxy
 from harness._servers import Server, open_redis, redis_url
@@ -56,6 +57,22 @@ def kill(process: Process, *, whole: bool = True, pid: int | None = None) -> Fau
         return {"killed": list(doomed)} if doomed and not any(map(alive, doomed.values())) else None
 
     return Fault("kill", process.name, inject, landed)
+
+
+def shut_down(process: Process, number: signal.Signals) -> Fault:
+    """Ask the main process to shut down; landed when nothing of it is left. What had not ended by then was killed."""
+    asked: dict[int, psutil.Process] = {}
+
+    def inject() -> None:
+        asked.update({process.own_pid(member): member for member in process.members()})
+        process.send(number)
+
+    def landed() -> Evidence | None:
+        if not asked or process.running or any(map(alive, asked.values())):
+            return None
+        return {"signal": number.name, "killed": list(asked), "died_at": time.monotonic()}
+
+    return Fault("shut down", process.name, inject, once(landed))
 
 
 def freeze(process: Process, *, whole: bool = True, pid: int | None = None) -> Fault:
@@ -225,6 +242,31 @@ def expire_visibility(server: Server, database: int) -> Fault:
     return Fault(
         "expire visibility", server.name, inject, lambda: {"messages": moved[0]} if moved and moved[0] else None
     )
+
+
+def refuse_messages(server: Server, database: int, queue: str) -> Fault:
+    """Have the broker refuse each message to an empty queue: what stands under its key until healed is no list."""
+    before: list[int] = []
+
+    def refusals(client: redis.Redis) -> int:
+        return int(client.info("errorstats").get("errorstat_WRONGTYPE", {}).get("count", 0))
+
+    def inject() -> None:
+        with closing(open_redis(server, database)) as client:
+            before.append(refusals(client))
+            if not client.set(queue, "refused by the conformance harness", nx=True):
+                raise SetupBroken(f"the queue {queue} is not empty")
+
+    def landed() -> Evidence | None:
+        with closing(open_redis(server, database)) as client:
+            refused = refusals(client) - before[0] if before else 0
+        return {"refused": refused} if refused else None
+
+    def heal() -> None:
+        with closing(open_redis(server, database)) as client:
+            client.delete(queue)
+
+    return Fault("refuse messages", queue, inject, once(landed), heal)
 
 
 def restart(server: Server, *, kill_it: bool = False, lose_data: bool = False) -> Fault:

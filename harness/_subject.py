@@ -35,6 +35,11 @@ CAPABILITIES = {
     "registration-table": "workers register in a Postgres table",
     "tracking-errors": "tracking can fail apart from the task, and says so in the log",
     "eager": "eager executions are recorded",
+    "policies": "what a sweep does is chosen: revoke, redeliver, requeue, report, also by task name",
+    "stuck": "a sweep tells which tasks of living workers make no progress",
+    "migrations": "commands migrate the schema, one step back too, and compare it with the models",
+    "sessions": "it has a session factory that its tasks import",
+    "lost-attempts": "a task that takes its process with it too often is given up",
 }
 
 
@@ -79,7 +84,7 @@ class Subject(Protocol):
 
     @property
     def limits(self) -> Mapping[str, float]:
-        """Bounds that it is configured with: stored_arguments_bytes, stored_result_bytes, write_timeout_s."""
+        """Its bounds: the names are in the documentation of subjects."""
 
     @property
     def preload(self) -> Sequence[str]:
@@ -87,13 +92,17 @@ class Subject(Protocol):
 
     @property
     def tables(self) -> Mapping[str, str]:
-        """Its tables in Postgres by what they hold: `registry` for records, `audit`, `registration` for workers."""
+        """Its tables in Postgres by what they hold: `registry`, `audit`, `registration` of workers, `attempts`."""
+
+    @property
+    def sessions(self) -> str | None:
+        """Its session factory of SQLAlchemy, `package.module:name`, where it has one."""
 
     def environment(self, place: Place) -> dict[str, str]:
         """Environment variables for every process of the subject."""
 
     def command(self, name: str, place: Place, **words: str) -> Sequence[str] | None:
-        """The command line of `prepare`, `sweep`, `list` or `get`; None where it has none."""
+        """The command line of `prepare`, `step-back`, `compare`, `sweep`, `list` or `get`; None where it has none."""
 
     def open_view(self, place: Place) -> View:
         """The way to look in."""
@@ -114,6 +123,8 @@ class TomlSubject:
     audit: Mapping[str, Any] | None = None
     result_backend: bool = False
     registration: str | None = None
+    attempts: str | None = None
+    sessions: str | None = None
     preload: Sequence[str] = ()
 
     @property
@@ -123,6 +134,7 @@ class TomlSubject:
             "registry": self.registry["table"] if self.registry else None,
             "audit": self.audit["table"] if self.audit else None,
             "registration": self.registration,
+            "attempts": self.attempts,
         }
         return {role: name for role, name in named.items() if name is not None}
 
@@ -179,6 +191,8 @@ def _from_toml(path: Path) -> TomlSubject:
         audit=table.get("audit"),
         result_backend=table.get("result_backend", False),
         registration=table.get("registration"),
+        attempts=table.get("attempts"),
+        sessions=table.get("sessions"),
         preload=table.get("preload", ()),
     )
 
@@ -195,6 +209,7 @@ _EXPECTED = (
     "limits",
     "preload",
     "tables",
+    "sessions",
     "environment",
     "command",
     "open_view",
@@ -211,6 +226,8 @@ _KEYS: dict[str, type] = {
     "audit": dict,
     "result_backend": bool,
     "registration": str,
+    "attempts": str,
+    "sessions": str,
     "preload": list,
 }
 

@@ -10,7 +10,7 @@ STARTUP_S = 40.0
 
 @dataclass(frozen=True)
 class Timing:
-    """Short enough for tests, in the proportions of production."""
+    """Short enough for tests, in the proportions of production; `task_policies` is JSON, task name to policy."""
 
     heartbeat_s: float = 0.3
     lease_s: float = 1.5
@@ -20,6 +20,9 @@ class Timing:
     revocation_wait_s: float = 0.8
     unreadable_revocations: str = "hold"
     policy: str = "auto"
+    stuck_after_s: float = 3600.0
+    redelivery_bound_s: float = 3900.0
+    task_policies: str = "{}"
 
     @property
     def recovery_bound_s(self) -> float:

@@ -186,7 +186,7 @@ class Conformance:
         marker = definition.get_closest_marker("promise")
         canary = definition.get_closest_marker("canary") is not None
         shown = [promise for promise in self.selected if not where & set(promise.not_applicable)]
-        chosen = [defect for promise in shown for defect in promise.defects]
+        chosen = [d for promise in shown for d in promise.defects if not where & set(d.not_applicable)]
         if canary or self.prove == "cross":
             return [defect.id for defect in chosen]
         return [defect.id for defect in chosen if marker and defect.promise == marker.args[0]]

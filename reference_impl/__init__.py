@@ -5,8 +5,8 @@
 Beside each worker a `keeper` renews its lease; `sweep` closes the tasks of workers that two witnesses call dead.
 """
 
+from reference_impl.connections import open_sessions
 from reference_impl.install import InstallError, install
-from reference_impl.registry import open_sessions
 from reference_impl.settings import ConfigurationError, Settings, load_settings
 
 __all__ = ["ConfigurationError", "InstallError", "Settings", "install", "load_settings", "open_sessions"]

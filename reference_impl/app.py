@@ -6,6 +6,7 @@ Broker and result backend come from `CELERY_BROKER_URL` and `CELERY_RESULT_BACKE
 
 from celery import Celery
 
+from reference_impl.connections import open_sessions
 from reference_impl.install import install
 
 app = Celery("reference")
@@ -14,4 +15,5 @@ app.conf.update(
     accept_content=["json"],
     broker_connection_retry_on_startup=True,
 )
-install(app)
+sessions = open_sessions(install(app))
+"""For queries of its tasks."""

@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
+from alembic.util import CommandError
 from celery import Celery
 from celery.app.utils import find_app
 from psycopg.errors import UndefinedTable
@@ -24,9 +25,10 @@ from rich.table import Table
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from reference_impl.connections import open_engine
 from reference_impl.lifecycle import Status
 from reference_impl.models import Attempt, AuditEntry, TaskRecord
-from reference_impl.registry import open_engine
+from reference_impl.schema import differences, downgrade
 from reference_impl.schema import migrate as migrate_schema
 from reference_impl.settings import ConfigurationError, Settings, load_settings
 from reference_impl.sweep import SweepReport, sweep
@@ -43,12 +45,47 @@ cli.add_typer(tasks, name="tasks")
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
+@dataclasses.dataclass(frozen=True)
+class Chosen:
+    """What the caller of a sweep has asked for."""
+
+    force: bool
+    dry_run: bool
+    revoke_stuck: bool
+
+
 @cli.command()
-def migrate() -> None:
-    """Create the registry's tables, or bring them to this version."""
+def migrate(
+    to: Annotated[
+        str, typer.Option(help="A revision: `head`, `base`, a number of steps such as `-1`, or a revision's name.")
+    ] = "head",
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing; say where the tables differ from this version's.")
+    ] = False,
+) -> None:
+    """Create the registry's tables, or bring them to this version.
+
+    A way back (`--to -1`, `--to base`) loses what only the newer tables can hold; `base` removes them all.
+    """
     with _database(load_settings()) as engine:
-        migrate_schema(engine)
-    typer.echo("the registry is up to date")
+        if check:
+            found = differences(engine)
+            for difference in found:
+                typer.echo(difference, err=True)
+            if found:
+                typer.echo("the tables are not those of this version: run `celery-tracker migrate`", err=True)
+                raise typer.Exit(EXIT_REFUSED)
+            typer.echo("the tables are those of this version")
+            return
+        try:
+            if to == "base" or to.startswith("-"):
+                downgrade(engine, to)
+            else:
+                migrate_schema(engine, to)
+        except CommandError as error:
+            typer.echo(f"--to {to!r}: {error}", err=True)
+            raise typer.Exit(EXIT_USAGE) from error
+    typer.echo("the registry is up to date" if to == "head" else f"the registry is at {to}")
 
 
 @tasks.command("list")
@@ -122,6 +159,9 @@ def clean_up(
         bool,
         typer.Option("--force", help="Replace the proof that the broker works, and only that: leases still count."),
     ] = False,
+    revoke_stuck: Annotated[
+        bool, typer.Option("--revoke-stuck", help="Have living workers terminate tasks without progress, too.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Sweep once: close the tasks of workers that are proved dead.
@@ -132,9 +172,12 @@ def clean_up(
     celery_app = _application(app)
     settings: Settings = getattr(celery_app, "tracking_settings", None) or load_settings()
     with _database(settings, pool_size=2) as engine:
-        report = _watch_and_sweep(engine, celery_app, settings, force=force, dry_run=dry_run)
+        chosen = Chosen(force=force, dry_run=dry_run, revoke_stuck=revoke_stuck)
+        report = _watch_and_sweep(engine, celery_app, settings, chosen)
     if as_json:
-        _print_json(dataclasses.asdict(report) | {"closed": report.closed, "dry_run": dry_run})
+        findings = [{k: v for k, v in vars(finding).items() if k != "waiters"} for finding in report.findings]
+        told = vars(report) | {"findings": findings, "closed": report.closed, "dry_run": dry_run}
+        _print_json(told)
     else:
         _print_report(report)
     if report.skipped:
@@ -158,14 +201,14 @@ def main() -> None:
         sys.exit(EXIT_USAGE)
 
 
-def _watch_and_sweep(engine: Engine, app: Celery, settings: Settings, *, force: bool, dry_run: bool) -> SweepReport:
+def _watch_and_sweep(engine: Engine, app: Celery, settings: Settings, chosen: Chosen) -> SweepReport:
     """Sweep until the leases have been watched for a full lease; only the last pass finds anything dead."""
     deadline = time.monotonic() + settings.lease_s + 2 * (settings.sweep_interval_s + settings.ping_timeout_s)
     told = False
     while True:
-        report = sweep(engine, app, settings, by="cli", force=force, dry_run=dry_run, prove_broker=True)
+        report = sweep(engine, app, settings, by="cli", prove_broker=True, **dataclasses.asdict(chosen))
         suspects = any(finding.liveness == "unknown" for finding in report.findings)
-        settled = report.watched or not suspects or (report.broker_works is False and not force)
+        settled = report.watched or not suspects or (report.broker_works is False and not chosen.force)
         if (settled and not report.skipped) or time.monotonic() > deadline:
             return report
         if not told and not report.skipped:

@@ -1,4 +1,4 @@
-"""What stands before a task's body in a worker: what a sweep has revoked is not executed.
+"""What stands before a task's body in a worker: what was revoked, or kills its workers, is not executed.
 
 The guard wraps each task's `run`, as Celery's own `autoretry_for` does, so it holds for any task class: a hook
 such as `before_start` is lost where a subclass forgets `super()`, or derives from `celery.Task` directly.
@@ -18,6 +18,10 @@ from reference_impl.recorder import Ticket
 from reference_impl.settings import Settings, Unreadable
 
 logger = logging.getLogger(__name__)
+
+
+class LostTooOftenError(Exception):
+    """A task has taken its process with it as often as it may; it is not executed again."""
 
 
 def guard_tasks(app: Celery, settings: Settings) -> None:
@@ -45,7 +49,14 @@ def refuse_revoked(task: Task, settings: Settings) -> None:
         return
     if not ticket.answered and ticket.report.redelivered:
         ticket = await_revocations(task, ticket, settings)
-    if ticket.outcome is not None and not ticket.outcome.may_run:
+    if ticket.outcome is None:
+        return
+    if ticket.outcome.losses >= settings.lost_attempts_max:
+        raise LostTooOftenError(
+            f"{ticket.outcome.losses} attempts were lost with the processes that executed them; it is not executed "
+            f"again (lost_attempts_max is {settings.lost_attempts_max})"
+        )
+    if not ticket.outcome.may_run:
         logger.warning("tracking: task %s[%s] is not executed: it was revoked", task.name, request.id)
         task.backend.mark_as_revoked(request.id, reason="revoked", request=request, store_result=True)
         raise Ignore("revoked")

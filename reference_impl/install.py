@@ -7,7 +7,7 @@ from typing import Any
 from celery import Celery
 
 from reference_impl import rollcall  # noqa: F401 - importing it gives workers the answer to the roll call
-from reference_impl.registry import open_engine
+from reference_impl.connections import open_engine
 from reference_impl.settings import Settings, load_settings
 from reference_impl.signals import Handlers
 from reference_impl.sweep import sweep

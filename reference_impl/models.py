@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, DateTime, Identity, Index, MetaData, Text
+from sqlalchemy import CheckConstraint, DateTime, Identity, Index, MetaData, Text, false
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -63,6 +63,8 @@ class TaskRecord(Base):
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     last_heartbeat: Mapped[datetime | None]
+    progress: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    progressed_at: Mapped[datetime | None]
 
 
 class Attempt(Base):
@@ -82,8 +84,21 @@ class Attempt(Base):
     worker_pid: Mapped[int | None]
     acks_late: Mapped[bool]
     redelivered: Mapped[bool]
+    lost: Mapped[bool] = mapped_column(default=False, server_default=false())
+    waiters: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+
+
+class StoredMessage(Base):
+    """A message as a worker received it, to be sent again; `body` is empty where it was over the limit."""
+
+    __tablename__ = "celery_task_message"
+
+    task_id: Mapped[str] = mapped_column(primary_key=True)
+    size_bytes: Mapped[int]
+    body: Mapped[bytes | None]
+    envelope: Mapped[dict[str, Any]] = mapped_column(JSONB())
 
 
 class AuditEntry(Base):

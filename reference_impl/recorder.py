@@ -18,10 +18,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
-from reference_impl.registry import Outcome, Registry, Report, open_engine
+from reference_impl.connections import open_engine
+from reference_impl.lifecycle import Transition
+from reference_impl.registry import Outcome, Registry, Report
 from reference_impl.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -30,7 +33,7 @@ _RETRY_S = 0.25
 _RETRY_S_MAX = 2.0
 
 
-@dataclass
+@dataclass(eq=False)
 class Ticket:
     """The fate of one report."""
 
@@ -55,9 +58,10 @@ class Recorder:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._queue: deque[Ticket] = deque()
+        self._notes: WeakValueDictionary[str, Ticket] = WeakValueDictionary()
         self._arrived = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._noticing = threading.Lock()
+        self._noticing = threading.RLock()  # a signal handler may come while it is held
         self._trouble = False
         self.failures = 0
         os.register_at_fork(after_in_child=self._start_afresh)
@@ -70,6 +74,15 @@ class Recorder:
         if not ticket.wait(self._settings.write_timeout_s):
             self._in_trouble(report, f"no answer from the database within {self._settings.write_timeout_s:g} s")
         return ticket
+
+    def note(self, report: Report) -> None:
+        """Hand over a report that nobody waits for, in place of the last one about its task that is not written yet."""
+        with self._arrived:
+            waiting = self._notes.get(report.task_id)
+            if waiting is not None and waiting in list(self._queue)[1:]:
+                waiting.report = report
+                return
+        self._notes[report.task_id] = self._submit(report)
 
     def flush(self, timeout_s: float) -> int:
         """Wait up to `timeout_s` for what is queued; returns how many reports are left unwritten."""
@@ -104,9 +117,10 @@ class Recorder:
     def _start_afresh(self) -> None:
         """A forked child has neither its parent's thread nor, ever, its parent's connection."""
         self._queue = deque()
+        self._notes = WeakValueDictionary()
         self._arrived = threading.Condition()
         self._thread = None
-        self._noticing = threading.Lock()
+        self._noticing = threading.RLock()  # a signal handler may come while it is held
         self._trouble = False
 
     def _write_all(self) -> None:
@@ -141,6 +155,7 @@ class Recorder:
             self._drop(ticket, _cause(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the writer
             self._drop(ticket, f"{type(error).__name__}: {error}")
+        _warn(ticket)
         if self._trouble:
             self._trouble = False
             logger.warning("tracking: the database answers again; %d reports waiting", len(self._queue) - 1)
@@ -166,6 +181,12 @@ class Recorder:
             report.task_id,
             " ".join(cause.split()),
         )
+
+
+def _warn(ticket: Ticket) -> None:
+    decision = ticket.outcome.decision if ticket.outcome else None
+    if isinstance(decision, Transition) and decision.warn:
+        logger.warning("tracking: task %s[%s]: %s", ticket.report.task_name, ticket.report.task_id, decision.note)
 
 
 def guarded(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -7,27 +7,33 @@ reporter's wall clock said.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, cast
 from uuid import UUID
 
-import psycopg  # noqa: F401 - SQLAlchemy would import it at the first write, which a task waits for
-from sqlalchemy import Connection, Engine, Row, Table, bindparam, create_engine, func, insert, select, update
+import psutil
+from sqlalchemy import Connection, Engine, Row, Table, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.orm import Session, sessionmaker
 
 from reference_impl.lifecycle import (
+    Cancelled,
     Decision,
     Event,
     Failed,
+    HandedBack,
+    Ignored,
+    NotPublished,
     Owner,
+    Progressed,
     Published,
+    Received,
     RedeliveryOverdue,
     Refusal,
+    Requeued,
     Retrying,
     Revoked,
     Standing,
@@ -39,10 +45,11 @@ from reference_impl.lifecycle import (
     WorkerLost,
     decide,
 )
+from reference_impl.messages import Message, keep
 from reference_impl.models import Attempt, AuditEntry, TaskRecord
-from reference_impl.settings import Settings
 
 AWAITING_REDELIVERY = "awaiting redelivery"
+NOT_PUBLISHED = "not-published"
 
 Arguments = tuple[Any, Any]
 
@@ -60,10 +67,14 @@ class Report:
     worker_pid: int | None = None
     arguments: Callable[[], Arguments] | None = None
     result: Any = None
+    progress: Any = None
     error_type: str | None = None
     error_message: str | None = None
     reason: str | None = None
     eta: datetime | None = None
+    awaits_s: float | None = None
+    message: Message | None = None
+    waiters: dict[str, Any] | None = None
     acks_late: bool = False
     redelivered: bool = False
     happened: float = field(default_factory=time.monotonic)
@@ -76,48 +87,16 @@ class Report:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a report, and the status that the record had before it."""
+    """What became of a report, the status before it, and how many attempts before a start were lost to a death."""
 
     decision: Decision
     before: Status | None
+    losses: int = 0
 
     @property
     def may_run(self) -> bool:
         """Whether an execution may begin; only a revoked task may not."""
         return not (isinstance(self.decision, Refusal) and self.before is Status.REVOKED)
-
-
-def open_engine(settings: Settings, *, pool_size: int = 1) -> Engine:
-    """An engine of this process's own; it must not cross a fork."""
-    return create_engine(
-        settings.sqlalchemy_url,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_pre_ping=False,
-        connect_args={
-            "connect_timeout": 2,
-            "keepalives_idle": 5,
-            "keepalives_interval": 2,
-            "keepalives_count": 3,
-            "application_name": f"celery-tracker {os.getpid()}",
-            "options": f"-c timezone=UTC {_silence_ends_a_session(settings.lease_s)}",
-        },
-    )
-
-
-def _silence_ends_a_session(lease_s: float) -> str:
-    """Let Postgres end the session of a peer that it cannot reach for about a lease, with the locks that it holds.
-
-    By default it takes more than two hours: so long could nobody else sweep. The kernel counts in whole seconds.
-    """
-    every_s = max(1, int(lease_s / 3))
-    probes = f"-c tcp_keepalives_idle={every_s} -c tcp_keepalives_interval={every_s} -c tcp_keepalives_count=2"
-    return f"{probes} -c tcp_user_timeout={3 * every_s * 1000}"
-
-
-def open_sessions(settings: Settings) -> sessionmaker[Session]:
-    """A session factory on an engine of this process's own, for an application's own queries."""
-    return sessionmaker(open_engine(settings, pool_size=5))
 
 
 class Registry:
@@ -133,17 +112,28 @@ class Registry:
             with self._engine.begin() as connection:
                 _open_attempt(connection, report, report.event.owner)
         with self._engine.begin() as connection:
+            if report.message is not None:
+                keep(connection, report.task_id, report.message)
             return apply_within(connection, report)
 
 
 def apply_within(connection: Connection, report: Report) -> Outcome:
     """Take or refuse the report as part of the caller's transaction."""
+    if isinstance(report.event, Received):
+        return Outcome(Unchanged(), None)  # that a worker has it is not kept, only what it has
     if isinstance(report.event, Published) and _insert_published(connection, report):
         return Outcome(Transition(Status.PENDING), None)
     row = connection.execute(_LOCKED, {"sought": report.task_id}).one_or_none()
     standing = None
+    fate = _Fate.UNKNOWN
     if row is not None:
-        standing = Standing(Status(row.status), Owner(row.incarnation_id, row.attempt_id))
+        fate = _fate_of_owner(connection, report, row)
+        standing = Standing(
+            Status(row.status),
+            Owner(row.incarnation_id, row.attempt_id),
+            owner_lives=fate is _Fate.ALIVE,
+            never_sent=row.status == Status.FAILURE and row.reason == NOT_PUBLISHED,
+        )
     elif isinstance(refusal := decide(None, report.event), Refusal):
         return Outcome(refusal, None)
     else:
@@ -156,13 +146,13 @@ def apply_within(connection: Connection, report: Report) -> Outcome:
     if values:
         connection.execute(update(_TASKS).where(_TASKS.c.task_id == report.task_id).values(values))
     before = standing.status if standing else None
-    if not isinstance(decision, Unchanged):
+    if not isinstance(decision, Unchanged) and not isinstance(report.event, Progressed):
         _audit(connection, report, decision, before, at, remark)
-    if not isinstance(report.event, Started | Published):
+    if not isinstance(report.event, Started | Published | Progressed):
         # A worker's main process does not know the attempt that it reports the end of; the record does.
         ended = attempt_of(report.event) or (row.attempt_id if isinstance(decision, Transition) else None)
         _close_attempt(connection, ended, at)
-    return Outcome(decision, before)
+    return Outcome(decision, before, _count_losses(connection, report, row, fate))
 
 
 _TASKS = cast("Table", TaskRecord.__table__)
@@ -172,6 +162,55 @@ _LOCKED = (
     .where(_TASKS.c.task_id == bindparam("sought"))
     .with_for_update()
 )
+
+
+_LEASE_HOLDS = text("""
+    SELECT renewed_at + make_interval(secs => lease_s) >= clock_timestamp()
+    FROM celery_worker_incarnation WHERE incarnation_id = :incarnation_id
+""")
+
+
+class _Fate(StrEnum):
+    ALIVE = "alive"
+    GONE = "gone"
+    UNKNOWN = "unknown"
+
+
+def _fate_of_owner(connection: Connection, report: Report, row: Row[Any]) -> _Fate:
+    """What is known, while another attempt starts, of the process that executes the one which owns the record.
+
+    Of its own worker's children a process knows for sure; of others a lease that holds tells that they live, and
+    one that has run out tells nothing by itself.
+    """
+    if not isinstance(report.event, Started) or row.status != Status.STARTED or row.worker_pid is None:
+        return _Fate.UNKNOWN
+    if row.incarnation_id != report.event.owner.incarnation_id:
+        holds = connection.execute(_LEASE_HOLDS, {"incarnation_id": row.incarnation_id}).scalar()
+        return _Fate.ALIVE if holds else _Fate.UNKNOWN
+    if row.worker_pid == report.worker_pid:
+        return _Fate.UNKNOWN
+    return _Fate.ALIVE if psutil.pid_exists(row.worker_pid) else _Fate.GONE
+
+
+def _count_losses(connection: Connection, report: Report, row: Row[Any], fate: _Fate) -> int:
+    """How many attempts before this start died with their processes; the one that it takes over from may be one."""
+    match report.event:
+        case WorkerLost(attempt_id=attempt_id) | Requeued(attempt_id=attempt_id) if attempt_id is not None:
+            lose_attempt(connection, attempt_id)
+            return 0
+        case Started() if row.attempts:
+            if fate is _Fate.GONE:
+                lose_attempt(connection, row.attempt_id)
+            lost = select(func.count()).where(_ATTEMPTS.c.task_id == report.task_id, _ATTEMPTS.c.lost)
+            return int(connection.execute(lost).scalar_one())
+        case _:
+            return 0
+
+
+def lose_attempt(connection: Connection, attempt_id: UUID) -> None:
+    """Note that an execution died with its process: it is over, and counts against its task."""
+    over = {"lost": True, "ended_at": func.coalesce(_ATTEMPTS.c.ended_at, func.clock_timestamp())}
+    connection.execute(update(_ATTEMPTS).where(_ATTEMPTS.c.attempt_id == attempt_id).values(over))
 
 
 def _insert_published(connection: Connection, report: Report) -> bool:
@@ -204,23 +243,23 @@ def _columns(report: Report, decision: Decision, row: Row[Any], at: datetime) ->
     match decision:
         case Refusal():
             return {}, None
-        case Unchanged() if isinstance(report.event, Published):
-            return _late_publication(report, row, at)
         case Unchanged():
-            return {"error_type": report.error_type, "error_message": report.error_message}, None
+            return _completed(report, row, at)
         case Transition(to=to):
             values = {"status": to, "detail": report.reason, "reason": report.reason} | _missing(report, row)
+            if row.completed_at is not None:
+                values |= dict.fromkeys(("completed_at", "error_type", "error_message", "ended_by"))
             match to:
                 case Status.PENDING:
-                    return values | {"queued_at": at}, None
+                    return values | _queued_again(report, at), None
                 case Status.STARTED:
                     started_at, remark = _not_before(at, "started_at", queued_at=row.queued_at)
                     return values | _start(report, row, started_at), remark
                 case Status.RETRY:
-                    awaiting = isinstance(report.event, WorkerLost)
+                    awaiting = isinstance(report.event, WorkerLost | Cancelled)
                     return values | {
                         "detail": AWAITING_REDELIVERY if awaiting else "waiting for its retry",
-                        "eta": report.eta,
+                        "eta": at + timedelta(seconds=report.awaits_s) if report.awaits_s else report.eta,
                         "error_type": report.error_type,
                         "error_message": report.error_message,
                     }, None
@@ -228,6 +267,27 @@ def _columns(report: Report, decision: Decision, row: Row[Any], at: datetime) ->
                     known = {"queued_at": row.queued_at, "started_at": row.started_at}
                     completed_at, remark = _not_before(at, "completed_at", **known)
                     return values | _end(report, completed_at), remark
+
+
+def _completed(report: Report, row: Row[Any], at: datetime) -> tuple[dict[str, Any], str | None]:
+    """What is known now besides the status, which stays."""
+    match report.event:
+        case Published():
+            return _late_publication(report, row, at)
+        case Progressed():
+            return {"progress": report.progress, "progressed_at": at}, None
+        case _:
+            return {"error_type": report.error_type, "error_message": report.error_message}, None
+
+
+def _queued_again(report: Report, at: datetime) -> dict[str, Any]:
+    match report.event:
+        case HandedBack():
+            return {"detail": "handed back"}
+        case Requeued():
+            return {"detail": "requeued"}
+        case _:
+            return {"detail": "queued", "queued_at": at, "eta": report.eta}
 
 
 def _late_publication(report: Report, row: Row[Any], at: datetime) -> tuple[dict[str, Any], str | None]:
@@ -258,6 +318,8 @@ def _start(report: Report, row: Row[Any], started_at: datetime) -> dict[str, Any
         "eta": None,
         "started_at": started_at,
         "last_heartbeat": started_at,
+        "progress": None,
+        "progressed_at": None,
     }
 
 
@@ -305,29 +367,29 @@ def _audit(
 
 def _wanted(event: Event) -> Status:
     match event:
-        case Published():
+        case Published() | Received() | HandedBack() | Requeued():
             return Status.PENDING
-        case Started():
+        case Started() | Progressed():
             return Status.STARTED
-        case Succeeded():
+        case Succeeded() | Ignored():
             return Status.SUCCESS
-        case Failed():
+        case Failed() | NotPublished():
             return Status.FAILURE
-        case Retrying() | WorkerLost(redeliver=True):
+        case Retrying() | Cancelled(redeliver=True) | WorkerLost(redeliver=True):
             return Status.RETRY
-        case Revoked() | WorkerLost() | RedeliveryOverdue():
+        case Revoked() | Cancelled() | WorkerLost() | RedeliveryOverdue():
             return Status.REVOKED
 
 
 def attempt_of(event: Event) -> UUID | None:
     """The attempt that an event speaks of, where it knows it."""
     match event:
-        case Started(owner=owner) | Succeeded(owner=owner) | Failed(owner=owner) | Retrying(owner=owner):
-            return owner.attempt_id
-        case WorkerLost(attempt_id=attempt_id):
+        case WorkerLost(attempt_id=attempt_id) | Requeued(attempt_id=attempt_id):
             return attempt_id
-        case Published() | Revoked() | RedeliveryOverdue():
+        case Published() | Received() | NotPublished() | Revoked() | RedeliveryOverdue():
             return None
+        case _:
+            return event.owner.attempt_id
 
 
 def _open_attempt(connection: Connection, report: Report, owner: Owner) -> None:
@@ -342,6 +404,7 @@ def _open_attempt(connection: Connection, report: Report, owner: Owner) -> None:
             worker_pid=report.worker_pid,
             acks_late=report.acks_late,
             redelivered=report.redelivered,
+            waiters=report.waiters,
             started_at=func.clock_timestamp() - report.age,
         )
         .on_conflict_do_nothing()

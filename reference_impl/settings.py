@@ -31,6 +31,7 @@ class Policy(StrEnum):
     AUTO = "auto"
     REVOKE = "revoke"
     REDELIVER = "redeliver"
+    REQUEUE = "requeue"
     REPORT = "report"
 
 
@@ -78,7 +79,7 @@ class Settings(BaseSettings):
     policy: Policy = Field(
         default=Policy.AUTO,
         description="what a sweep does with a dead worker's task: auto (redeliver when acks_late, else revoke), "
-        "revoke, redeliver, report",
+        "revoke, redeliver, requeue, report",
     )
     task_policies: dict[str, Policy] = Field(
         default_factory=dict, description="task name to policy, where it differs from `policy`"
@@ -90,11 +91,26 @@ class Settings(BaseSettings):
         description="seconds a task waits for the broker to deliver it again before it is revoked; longer than "
         "the broker's visibility time-out",
     )
+    stuck_after_s: float = Field(
+        default=3600.0,
+        gt=0,
+        le=30 * 86400,
+        description="seconds without progress after which a task of a living worker is reported as stuck",
+    )
+    lost_attempts_max: int = Field(
+        default=3, ge=1, le=1000, description="how often a task may take its process with it before it is given up"
+    )
     stored_arguments_bytes: int = Field(
         default=8192, ge=256, le=1_048_576, description="largest stored form of args, and of kwargs, in bytes"
     )
     stored_result_bytes: int = Field(
         default=8192, ge=256, le=1_048_576, description="largest stored form of a result, in bytes"
+    )
+    stored_message_bytes: int = Field(
+        default=262_144,
+        ge=256,
+        le=16_777_216,
+        description="largest message that is kept to be sent again, in bytes; only of tasks whose policy is requeue",
     )
     masked_names: frozenset[str] = Field(
         default=frozenset({"password", "passwd", "secret", "token", "api_key", "apikey", "authorization"}),

@@ -5,21 +5,42 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import time
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
-from celery import Celery, signals
+from celery import Celery, signals, states
+from celery.exceptions import Reject, SoftTimeLimitExceeded, TimeLimitExceeded
 
 from reference_impl import incarnation
 from reference_impl.guard import guard_tasks
-from reference_impl.lifecycle import Failed, Owner, Published, Retrying, Revoked, Started, Succeeded
-from reference_impl.recorder import Recorder, guarded
-from reference_impl.registry import Arguments, Report
-from reference_impl.settings import Settings
+from reference_impl.lifecycle import (
+    Cancelled,
+    Failed,
+    HandedBack,
+    Ignored,
+    NotPublished,
+    Owner,
+    Progressed,
+    Published,
+    Received,
+    Retrying,
+    Revoked,
+    Started,
+    Succeeded,
+    Transition,
+)
+from reference_impl.messages import Message
+from reference_impl.progress import tell_progress
+from reference_impl.publications import tell_failed_publications
+from reference_impl.recorder import Recorder, Ticket, guarded
+from reference_impl.registry import NOT_PUBLISHED, Arguments, Report
+from reference_impl.settings import Policy, Settings
 from reference_impl.storable import readable, storable
+from reference_impl.waiters import tell_revoked, waiting_for
 from reference_impl.worker import Sweeper
 
 logger = logging.getLogger(__name__)
@@ -30,6 +51,8 @@ _REASONS = {
     "TimeLimitExceeded": "time-limit",
     "SoftTimeLimitExceeded": "soft-time-limit",
     "EncodeError": "unserialisable-result",
+    "Reject": "rejected",
+    "LostTooOftenError": "lost-too-often",
 }
 
 
@@ -42,16 +65,21 @@ class Handlers:
         self._recorder = Recorder(settings)
         self._sweeper: Sweeper | None = None
         self._warned_of_unknown_worker = False
+        self._patient_until: float | None = None
 
     def connect(self) -> None:
         """Listen to the signals of every process that loads the application."""
         for signal, handler in (
             (signals.before_task_publish, guarded("publish")(self._published)),
+            (signals.task_received, guarded("received")(self._received)),
             (signals.task_prerun, guarded("prerun")(self._started)),
             (signals.task_success, guarded("success")(self._succeeded)),
             (signals.task_failure, guarded("failure")(self._failed)),
             (signals.task_retry, guarded("retry")(self._retrying)),
             (signals.task_revoked, guarded("revoked")(self._revoked)),
+            (signals.task_postrun, guarded("postrun")(self._left)),
+            (signals.task_unknown, guarded("unknown task")(self._unknown)),
+            (signals.task_internal_error, guarded("internal error")(self._failed_outside)),
             (signals.celeryd_init, guarded("worker start")(self._worker_starts)),
             (signals.worker_init, guarded("worker tasks")(self._tasks_loaded)),
             (signals.worker_ready, guarded("worker ready")(self._worker_ready)),
@@ -59,6 +87,7 @@ class Handlers:
             (signals.worker_shutdown, guarded("worker shutdown")(self._worker_stops)),
         ):
             signal.connect(handler, weak=False)
+        tell_failed_publications(self._app, guarded("failed publication")(self._not_published))
         atexit.register(self._flush)
 
     def _published(self, headers: Mapping[str, Any], body: Any, **_: object) -> None:
@@ -78,6 +107,30 @@ class Handlers:
             )
         )
 
+    def _not_published(self, task_id: str, name: str, error: Exception, **_: object) -> None:
+        kind = type(error).__name__
+        self._recorder.record(
+            Report(
+                task_id,
+                NotPublished(),
+                who=self._who(),
+                why=f"publishing failed with {kind}",
+                task_name=name,
+                error_type=kind,
+                error_message=f"it was not published: {readable(error)}",
+                reason=NOT_PUBLISHED,
+            )
+        )
+
+    def _received(self, request: Any, **_: object) -> None:
+        """Keep the message where a sweep may have to send it again; nothing else is told of a reception."""
+        if self._settings.policy_for(request.name, acks_late=bool(request.task.acks_late)) is not Policy.REQUEUE:
+            return
+        message = Message.received(request.message, limit_bytes=self._settings.stored_message_bytes)
+        self._recorder.record(
+            Report(request.id, Received(), self._who(), "received", task_name=request.name, message=message)
+        )
+
     def _started(self, task_id: str, task: Any, args: Any, kwargs: Any, **_: object) -> None:
         request = task.request
         identity = incarnation.current()
@@ -95,9 +148,20 @@ class Handlers:
             arguments=lambda: self._stored_arguments(args, kwargs),
             acks_late=bool(task.acks_late),
             redelivered=redelivered,
+            waiters=waiting_for(request, limit_bytes=self._settings.stored_message_bytes),
         )
         request.tracking_again = partial(self._recorder.record, report)
         request.tracking_start = self._recorder.record(report)
+
+    def _progressed(self, sender: Any, state: str, meta: object, **_: object) -> None:
+        request = sender.request
+        if getattr(request, "tracking_attempt", None) is None:
+            return
+        told = self._stored_result({"state": state, "meta": meta})
+        owner = _owner(request.id, sender)
+        self._recorder.note(
+            Report(request.id, Progressed(owner), self._who(), "progress", task_name=sender.name, progress=told)
+        )
 
     def _succeeded(self, sender: Any, result: object, **_: object) -> None:
         request = sender.request
@@ -112,7 +176,9 @@ class Handlers:
             )
         )
 
-    def _failed(self, task_id: str, sender: Any, exception: BaseException, **_: object) -> None:
+    def _failed(
+        self, task_id: str, sender: Any, exception: BaseException, reason: str = "exception", **_: object
+    ) -> None:
         kind = type(exception).__name__
         self._recorder.record(
             Report(
@@ -122,12 +188,51 @@ class Handlers:
                 why=f"failed with {kind}",
                 task_name=sender.name,
                 error_type=kind,
-                error_message=readable(exception),
-                reason=_REASONS.get(kind, "exception"),
+                error_message=_limit(sender, exception) or readable(exception),
+                reason=_REASONS.get(kind, reason),
             )
         )
 
-    def _retrying(self, sender: Any, request: Any, reason: Any, **_: object) -> None:
+    def _failed_outside(self, task_id: str, sender: Any, exception: BaseException, **_: object) -> None:
+        """Celery itself failed around the task's body, as when a result store refuses the result."""
+        self._failed(task_id=task_id, sender=sender, exception=exception, reason="internal-error")
+
+    def _left(self, task_id: str, sender: Any, state: str | None, retval: object, **_: object) -> None:
+        """The ends of an execution for which Celery has no other signal: Ignore, and Reject with its message back."""
+        start: Ticket | None = getattr(sender.request, "tracking_start", None)
+        refused = start is not None and start.outcome is not None and not start.outcome.may_run
+        event: Ignored | HandedBack
+        if state == states.IGNORED and not refused:
+            event, why, reason = Ignored(_owner(task_id, sender)), "raised Ignore", "ignored"
+        elif state == states.REJECTED and isinstance(retval, Reject) and retval.requeue:
+            if not sender.acks_late:
+                gone = Reject(f"{readable(retval)}; its message was acknowledged when it began (acks_late is off)")
+                self._failed(task_id=task_id, sender=sender, exception=gone)
+                return
+            event, why, reason = HandedBack(_owner(task_id, sender)), "raised Reject(requeue=True)", "requeued"
+        else:
+            return
+        self._recorder.record(Report(task_id, event, who=self._who(), why=why, task_name=sender.name, reason=reason))
+
+    def _unknown(self, name: str, id: str, **_: object) -> None:  # noqa: A002 - Celery's name
+        identity = incarnation.current()
+        self._recorder.record(
+            Report(
+                id,
+                Failed(Owner(identity.incarnation_id if identity else None, None)),
+                who=self._who(),
+                why="no such task is registered here",
+                task_name=name,
+                error_type="NotRegistered",
+                error_message=f"the worker knows no task {readable(name)!r}",
+                reason="unregistered",
+            )
+        )
+
+    def _retrying(self, sender: Any, request: Any, reason: Any = None, **_: object) -> None:
+        if reason is None:
+            self._cancelled(sender, request)
+            return
         cause = getattr(reason, "exc", None)
         self._recorder.record(
             Report(
@@ -140,6 +245,34 @@ class Handlers:
                 error_message=readable(cause) if cause else readable(reason),
             )
         )
+
+    def _cancelled(self, task: Any, request: Any) -> None:
+        """Celery ends executions when a worker stops, and signals a retry without a reason, whether or not one comes.
+
+        What was acknowledged when it began does not come back: its end is told to whoever waits for the result too.
+        """
+        identity = incarnation.current()
+        redeliver = bool(task.acks_late)
+        why = "its worker ended the execution before it returned"
+        ticket = self._recorder.record(
+            Report(
+                request.id,
+                Cancelled(Owner(identity.incarnation_id if identity else None, None), redeliver=redeliver),
+                who=self._who(),
+                why=why,
+                task_name=task.name,
+                reason="cancelled",
+                error_message=why,
+                awaits_s=self._settings.redelivery_bound_s if redeliver else None,
+            )
+        )
+        if redeliver:
+            return
+        self._patient_until = self._patient_until or time.monotonic() + _FLUSH_S
+        ticket.wait(max(0.0, self._patient_until - time.monotonic()))  # the worker stops: nobody will tell later
+        if ticket.outcome is not None and isinstance(ticket.outcome.decision, Transition):
+            waiters = waiting_for(request, limit_bytes=self._settings.stored_message_bytes)
+            tell_revoked(self._app, request.id, why, waiters)
 
     def _revoked(self, sender: Any, request: Any, terminated: bool, signum: Any, expired: bool, **_: object) -> None:
         how = "expired" if expired else f"terminated with {signum}" if terminated else "revoked before it ran"
@@ -161,6 +294,7 @@ class Handlers:
 
     def _tasks_loaded(self, **_: object) -> None:
         guard_tasks(self._app, self._settings)
+        tell_progress(self._app, guarded("progress")(self._progressed))
 
     def _worker_ready(self, **_: object) -> None:
         if self._sweeper is not None:
@@ -208,6 +342,17 @@ def _owner(task_id: str, task: Any) -> Owner:
     request = task.request
     attempt: UUID | None = getattr(request, "tracking_attempt", None) if request.id == task_id else None
     return Owner(identity.incarnation_id if identity else None, attempt)
+
+
+def _limit(task: Any, exception: BaseException) -> str | None:
+    """The time limit that was exceeded, in words; of the soft one Celery's own message does not tell the length."""
+    if isinstance(exception, TimeLimitExceeded):
+        return f"the hard time limit of {exception.args[0]} s was exceeded" if exception.args else None
+    if isinstance(exception, SoftTimeLimitExceeded):
+        _, own = task.request.timelimit or (None, None)
+        limit_s = own or task.soft_time_limit
+        return f"the soft time limit of {limit_s} s was exceeded" if limit_s else None
+    return None
 
 
 def _fixed(arguments: Arguments) -> Any:

@@ -1,10 +1,11 @@
 """One pass of stale detection and clean-up, the same for worker start, the worker's timer, beat and the CLI.
 
-1. One sweeper at a time: an advisory lock, held for the pass. Who does not get it leaves.
+1. One sweeper at a time: an advisory lock, held for the pass. Who does not get it leaves; who stands still for a
+   lease while it holds it loses it.
 2. The pulse: since when have sweeps been in touch with this database without a gap? After an outage, or a pause
    of the sweepers themselves, every lease looks run out; none counts until a full lease has been watched.
 3. Suspects: open attempts whose incarnation's lease has run out, and started records of workers that never
-   registered.
+   registered. An attempt whose record went on without it, to a redelivery for example, is only closed itself.
 4. The roll call, if there is a suspect or the caller wants the broker's proof in any case.
 5. Each dead incarnation's tasks are closed in one transaction that locks the incarnation first and looks at its
    lease again, so that a renewal in between wins.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -25,11 +26,13 @@ from celery import Celery
 from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import DBAPIError
 
-from reference_impl.lifecycle import RedeliveryOverdue, Transition, WorkerLost
+from reference_impl.lifecycle import RedeliveryOverdue, Requeued, Transition, WorkerLost
 from reference_impl.liveness import Evidence, Liveness, judge
-from reference_impl.registry import AWAITING_REDELIVERY, Report, apply_within
+from reference_impl.messages import NotKeptError, NotSentError, find, forget_ended, send
+from reference_impl.registry import AWAITING_REDELIVERY, Report, apply_within, lose_attempt
 from reference_impl.rollcall import RollCall, call_the_roll
 from reference_impl.settings import Policy, Settings
+from reference_impl.waiters import tell_revoked
 
 logger = logging.getLogger(__name__)
 
@@ -37,33 +40,39 @@ WORKER_LOST = "worker-lost"
 REDELIVERY_OVERDUE = "redelivery-overdue"
 FAILED = "failed"
 
+_ACTIONS = {Policy.REVOKE: "revoked", Policy.REDELIVER: "left to redelivery", Policy.REQUEUE: "requeued"}
+
 # Any number that no other user of advisory locks in this database would choose.
 _ONE_SWEEPER = 0x63656C65727953
 
 _SUSPECTS = text("""
     SELECT a.task_id, coalesce(r.task_name, a.task_name) AS task_name, a.attempt_id, a.incarnation_id,
-           a.worker_id, a.acks_late, a.started_at, i.incarnation_id IS NOT NULL AS registered,
+           a.worker_id, a.acks_late, a.waiters, a.started_at, i.incarnation_id IS NOT NULL AS registered,
            coalesce(i.renewed_at + make_interval(secs => i.lease_s),
                     coalesce(r.last_heartbeat, a.started_at) + make_interval(secs => :lease_s))
                < clock_timestamp() AS lease_ran_out,
-           clock_timestamp() - a.started_at AS age
+           clock_timestamp() - a.started_at AS age,
+           coalesce(r.progressed_at, a.started_at) + make_interval(secs => :stuck_after_s)
+               < clock_timestamp() AS stuck,
+           NOT (r.status IS NULL OR r.status = 'PENDING' OR (r.status = 'STARTED' AND r.attempt_id = a.attempt_id))
+               AS superseded
     FROM celery_task_attempt a
     LEFT JOIN celery_task_registry r USING (task_id)
     LEFT JOIN celery_worker_incarnation i ON i.incarnation_id = a.incarnation_id
     WHERE a.ended_at IS NULL AND a.incarnation_id IS NOT NULL
-      AND (r.status IS NULL OR r.status = 'PENDING' OR (r.status = 'STARTED' AND r.attempt_id = a.attempt_id))
     UNION ALL
-    SELECT r.task_id, r.task_name, NULL, r.incarnation_id, r.worker_id, false, r.started_at, false,
+    SELECT r.task_id, r.task_name, NULL, r.incarnation_id, r.worker_id, false, NULL, r.started_at, false,
            coalesce(r.last_heartbeat, r.started_at, r.queued_at) + make_interval(secs => :lease_s)
                < clock_timestamp(),
-           clock_timestamp() - coalesce(r.started_at, r.queued_at)
+           clock_timestamp() - coalesce(r.started_at, r.queued_at), false, false
     FROM celery_task_registry r
     WHERE r.status = 'STARTED' AND r.attempt_id IS NULL
     ORDER BY 5, 1
 """)
 
 _OVERDUE = text("""
-    SELECT task_id, task_name, worker_id FROM celery_task_registry
+    SELECT r.task_id, r.task_name, r.worker_id, a.waiters
+    FROM celery_task_registry r LEFT JOIN celery_task_attempt a USING (attempt_id)
     WHERE status = 'RETRY' AND detail = :awaiting AND eta < clock_timestamp()
 """)
 
@@ -93,6 +102,8 @@ class Finding:
     liveness: Liveness
     why: str
     action: str = "none"
+    stuck: bool = False
+    waiters: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -110,7 +121,7 @@ class SweepReport:
     @property
     def closed(self) -> int:
         """How many tasks this pass took away from a dead worker."""
-        return sum(finding.action in {"revoked", "left to redelivery"} for finding in self.findings)
+        return sum(finding.action in _ACTIONS.values() for finding in self.findings)
 
 
 def sweep(
@@ -122,10 +133,14 @@ def sweep(
     force: bool = False,
     dry_run: bool = False,
     prove_broker: bool = False,
+    revoke_stuck: bool = False,
     own: UUID | None = None,
     told: Collection[Finding] = (),
 ) -> SweepReport:
     """Make one pass. With `prove_broker` the roll is called even if nobody is suspect.
+
+    A task of a living worker that has made no progress for `stuck_after_s` is told; with `revoke_stuck` its worker
+    is asked to terminate it.
 
     `own` is the incarnation that sweeps: its keeper may be slow to start, and it must not take itself for dead.
     `told` are the findings of the pass before, which the log does not repeat.
@@ -133,11 +148,11 @@ def sweep(
     One task that cannot be closed does not keep the others. Raises SQLAlchemy's errors when the database fails as
     a whole; then nothing half-done remains.
     """
-    with _only_sweeper(engine) as lock:
+    with _only_sweeper(engine, settings.lease_s) as lock:
         if lock is None:
             return SweepReport(by, datetime.now(UTC), skipped="another sweep is running")
         watched = _pulse(lock, settings)
-        rows = lock.execute(_SUSPECTS, {"lease_s": settings.lease_s}).all()
+        rows = lock.execute(_SUSPECTS, {"lease_s": settings.lease_s, "stuck_after_s": settings.stuck_after_s}).all()
         lock.commit()
         suspects = {str(row.incarnation_id) for row in rows if row.lease_ran_out and row.incarnation_id != own}
         call = None
@@ -150,9 +165,19 @@ def sweep(
                 verdict = Liveness.ALIVE, "it makes this sweep itself"
             else:
                 verdict = _judge(row, call, watched=watched, force=force)
-            findings.append(_close_or_tell(engine, settings, row, verdict, by, dry_run=dry_run))
+            if row.superseded:
+                _close_superseded(engine, row, verdict[0], dry_run=dry_run)
+                continue
+            finding = _close_or_tell(engine, app, settings, row, verdict, by=by, dry_run=dry_run)
+            if row.stuck and verdict[0] is Liveness.ALIVE:
+                finding = _stuck(app, finding, settings, revoke=revoke_stuck, dry_run=dry_run)
+            findings.append(finding)
+            if finding.liveness is Liveness.DEAD:
+                _pulse(lock, settings)  # many tasks take long, and the session that holds the lock must not idle
         if not dry_run:
             findings += _give_up_waiting(engine, by=by)
+            forget_ended(lock)
+            lock.commit()
     report = SweepReport(
         by,
         datetime.now(UTC),
@@ -167,18 +192,22 @@ def sweep(
 
 
 @contextmanager
-def _only_sweeper(engine: Engine) -> Iterator[Connection | None]:
+def _only_sweeper(engine: Engine, lease_s: float) -> Iterator[Connection | None]:
     with engine.connect() as connection:
         mine = connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": _ONE_SWEEPER}).scalar_one()
-        connection.commit()
         if not mine:
+            connection.commit()
             yield None
             return
+        # A sweeper that stands still would keep everybody from sweeping: after a lease its session ends.
+        connection.execute(text(f"SET idle_session_timeout = {int(lease_s * 1000)}"))
+        connection.commit()
         try:
             yield connection
         finally:
             connection.rollback()
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _ONE_SWEEPER})
+            connection.execute(text("RESET idle_session_timeout"))
             connection.commit()
 
 
@@ -207,10 +236,19 @@ def _judge(row: Row[Any], call: RollCall | None, *, watched: bool, force: bool) 
 
 
 def _close_or_tell(
-    engine: Engine, settings: Settings, row: Row[Any], verdict: tuple[Liveness, str], by: str, *, dry_run: bool
+    engine: Engine,
+    app: Celery,
+    settings: Settings,
+    row: Row[Any],
+    verdict: tuple[Liveness, str],
+    *,
+    by: str,
+    dry_run: bool,
 ) -> Finding:
     try:
-        return _close(engine, settings, row, verdict, by=by, dry_run=dry_run)
+        return _close(engine, app, settings, row, verdict, by=by, dry_run=dry_run)
+    except NotSentError as error:
+        return replace(_finding(row, verdict), why=str(error), action=FAILED)
     except DBAPIError as error:
         if error.connection_invalidated:
             raise
@@ -220,11 +258,18 @@ def _close_or_tell(
 
 def _finding(row: Row[Any], verdict: tuple[Liveness, str]) -> Finding:
     incarnation_id = str(row.incarnation_id) if row.incarnation_id else None
-    return Finding(row.task_id, row.task_name, row.worker_id, incarnation_id, *verdict)
+    return Finding(row.task_id, row.task_name, row.worker_id, incarnation_id, *verdict, waiters=row.waiters)
 
 
 def _close(
-    engine: Engine, settings: Settings, row: Row[Any], verdict: tuple[Liveness, str], *, by: str, dry_run: bool
+    engine: Engine,
+    app: Celery,
+    settings: Settings,
+    row: Row[Any],
+    verdict: tuple[Liveness, str],
+    *,
+    by: str,
+    dry_run: bool,
 ) -> Finding:
     liveness, why = verdict
     finding = _finding(row, verdict)
@@ -235,30 +280,58 @@ def _close(
     policy = settings.policy_for(row.task_name, acks_late=row.acks_late)
     if policy is Policy.REPORT:
         return replace(finding, action="reported")
-    redeliver = policy is Policy.REDELIVER
-    action = "left to redelivery" if redeliver else "revoked"
     if dry_run:
-        return replace(finding, action=f"would be {action}")
+        return replace(finding, action=f"would be {_ACTIONS[policy]}")
     with engine.begin() as connection:
         if row.registered and not _still_dead(connection, row.incarnation_id):
             return replace(finding, liveness=Liveness.ALIVE, why="its lease was renewed during this sweep")
-        now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-        outcome = apply_within(
-            connection,
-            Report(
-                row.task_id,
-                WorkerLost(row.attempt_id, redeliver=redeliver),
-                who=by,
-                why=f"worker {row.worker_id} is dead: {why}",
-                task_name=row.task_name,
-                reason=WORKER_LOST,
-                error_message=f"worker {row.worker_id} died while executing it",
-                eta=now + timedelta(seconds=settings.redelivery_bound_s) if redeliver else None,
-            ),
-        )
+        message, refused = None, None
+        if policy is Policy.REQUEUE:
+            try:
+                message = find(connection, row.task_id)
+            except NotKeptError as error:
+                policy, refused = Policy.REVOKE, str(error)
+                finding = replace(finding, why=f"{why}; it cannot be requeued: {refused}")
+        outcome = apply_within(connection, _verdict_on(row, policy, settings, by=by, why=why, refused=refused))
+        if message is not None and isinstance(outcome.decision, Transition):
+            # Before the commit: what fails here is tried again by the next sweep, and a message twice is no task lost.
+            send(app, message)
     if isinstance(outcome.decision, Transition):
-        return replace(finding, action=action)
+        return replace(finding, action=_ACTIONS[policy])
     return replace(finding, why=f"{why}; {outcome.decision}")
+
+
+def _verdict_on(row: Row[Any], policy: Policy, settings: Settings, *, by: str, why: str, refused: str | None) -> Report:
+    redeliver = policy is Policy.REDELIVER
+    requeue = policy is Policy.REQUEUE
+    died = f"worker {row.worker_id} died while executing it"
+    return Report(
+        row.task_id,
+        Requeued(row.attempt_id) if requeue else WorkerLost(row.attempt_id, redeliver=redeliver),
+        who=by,
+        why=f"worker {row.worker_id} is dead: {why}",
+        task_name=row.task_name,
+        reason=None if requeue else WORKER_LOST,
+        error_message=died if refused is None else f"{died}; it cannot be requeued: {refused}",
+        awaits_s=settings.redelivery_bound_s if redeliver else None,
+    )
+
+
+def _close_superseded(engine: Engine, row: Row[Any], liveness: Liveness, *, dry_run: bool) -> None:
+    """An attempt whose record went on without it is nobody's any more, once its worker is dead; it counts as lost."""
+    if liveness is not Liveness.DEAD or dry_run:
+        return
+    with engine.begin() as connection:
+        if not row.registered or _still_dead(connection, row.incarnation_id):
+            lose_attempt(connection, row.attempt_id)
+
+
+def _stuck(app: Celery, finding: Finding, settings: Settings, *, revoke: bool, dry_run: bool) -> Finding:
+    why = f"{finding.why}; no progress for more than stuck_after_s ({settings.stuck_after_s:g} s)"
+    if revoke and not dry_run:
+        app.control.revoke(finding.task_id, terminate=True)
+    action = ("would be asked to end" if dry_run else "asked to end") if revoke else "reported as stuck"
+    return replace(finding, why=why, action=action, stuck=True)
 
 
 def _still_dead(connection: Connection, incarnation_id: UUID) -> bool:
@@ -274,7 +347,9 @@ def _give_up_waiting(engine: Engine, *, by: str) -> Iterable[Finding]:
                 row.task_id, RedeliveryOverdue(), who=by, why=why, reason=REDELIVERY_OVERDUE, error_message=why
             )
             if isinstance(apply_within(connection, report).decision, Transition):
-                yield Finding(row.task_id, row.task_name, row.worker_id, None, Liveness.DEAD, why, "revoked")
+                yield Finding(
+                    row.task_id, row.task_name, row.worker_id, None, Liveness.DEAD, why, "revoked", waiters=row.waiters
+                )
 
 
 def _tell_result_backend(app: Celery, report: SweepReport) -> None:
@@ -283,7 +358,7 @@ def _tell_result_backend(app: Celery, report: SweepReport) -> None:
         if finding.action != "revoked":
             continue
         try:
-            app.backend.mark_as_revoked(finding.task_id, reason=f"{report.by}: {finding.why}", store_result=True)
+            tell_revoked(app, finding.task_id, f"{report.by}: {finding.why}", finding.waiters)
         except Exception as error:  # noqa: BLE001 - the registry has the end already; the backend may be away
             logger.error(
                 "tracking: the end of task %s[%s] was not stored in the result backend: %s: %s",

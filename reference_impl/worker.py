@@ -11,8 +11,8 @@ from celery import Celery
 from sqlalchemy import Engine
 
 from reference_impl import incarnation
+from reference_impl.connections import open_engine
 from reference_impl.incarnation import Identity, start_keeper
-from reference_impl.registry import open_engine
 from reference_impl.settings import Settings
 from reference_impl.sweep import Finding, sweep
 

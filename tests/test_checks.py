@@ -73,9 +73,9 @@ class Scene:
         """The task's trail was looked at."""
         return self.saw("audit", at, "t", trail=list(steps))
 
-    def fault(self, type_: str, at: float, number: int = 0, **evidence: Any) -> Scene:
+    def fault(self, type_: str, at: float, number: int = 0, name: str = "kill", **evidence: Any) -> Scene:
         """A fault is injected, has landed, or is healed."""
-        return self.add(Kind.FAULT, at, type_, "kill", value={"number": number, "target": "w1", "evidence": evidence})
+        return self.add(Kind.FAULT, at, type_, name, value={"number": number, "target": "w1", "evidence": evidence})
 
     def killed(self, at: float, pid: int = PID) -> Scene:
         """A process was killed, and that is proved."""
@@ -164,6 +164,17 @@ zoned = harness.times_true(["t"], 0.5, zones={"w1": 20_700.0})
 queued = harness.queue_time_told("t")
 in_time = harness.published_in_time("t", 1.0)
 
+ended = harness.ended_once(["t"])
+zombie = harness.zombie_fenced("t", "SUCCESS")
+duplicate = harness.duplicate_reported("t", "visibility_timeout", log="w1")
+way = harness.went_through("t", "PENDING", "STARTED")
+reads = harness.reads_only_open(1000, "status", "worker_id")
+schema = harness.schema_kept()
+stuck = harness.stuck_told(stuck=["t"], moving=["u"])
+tracked = harness.all_tracked(["t"])
+apart = harness.connections_apart(at_least=2)
+listed = harness.arguments_are("t", [1, [2]], pair=[3])
+
 LIVED = (step(None, "STARTED"), step("STARTED", "SUCCESS"))
 AGAIN, TWICE = step("STARTED", "STARTED"), (step(None, "STARTED"), step("STARTED", "STARTED"))
 LATE, FATAL = step("SUCCESS", "FAILURE", refused=True), step("SUCCESS", "FAILURE")
@@ -188,6 +199,56 @@ def blind() -> Scene:
     """A sweep command without proof of the broker, refused with a message that helps."""
     return scene().record(3, "STARTED").swept(4, "fail", report={"broker_works": False}, errors="or give --force")
 
+
+def woken(*steps: dict[str, Any], status: str = "REVOKED") -> Scene:
+    """A worker stood still, its task was swept meanwhile, and it returned when it woke; the trail tells these steps."""
+    asleep = scene().record(5, "REVOKED").fault("heal", 6, name="freeze")
+    return asleep.returned(7).record(8, status).trail(8, *steps)
+
+
+def twice(why: str, line: str) -> Scene:
+    """A second execution begins while the first one runs: what the trail says of it, and the log."""
+    both = scene().started(3, "e2", 200, "w2").returned(5).returned(6, "e2")
+    return both.trail(7, step("PENDING", "STARTED"), step("STARTED", "STARTED", why=why)).logged(line)
+
+
+def counted(scans: int = 0, entries: int = 4, index: str = "(status, worker_id)") -> Scene:
+    """What the database counted, before and after sweeps."""
+    indexes = {f"CREATE INDEX x ON registry USING btree {index}": {"scans": 0, "entries": 0}}
+    after = {name: {"scans": int(bool(entries)), "entries": entries} for name in indexes}
+    looks = scene().saw("reads", 3, scans=1, rows=9, indexes=indexes)
+    return looks.saw("reads", 5, scans=1 + scans, rows=9 + 1000 * scans, indexes=after)
+
+
+def migrated(after: list[dict[str, Any]], compared: str = "ok") -> Scene:
+    """Two rows were looked at, on the older schema too, and after the migrations; the schema was compared."""
+    both = [{"id": 1, "name": "a", "new": 0}, {"id": 2, "name": "b", "new": 0}]
+    older = [{name: row[name] for name in ("id", "name")} for row in both]
+    looks = scene()
+    for at, rows in ((3.0, both), (4.0, older), (5.0, after)):
+        looks.saw("rows", at, tables={"registry": rows})
+    return looks.add(Kind.OPERATION, 6.0, compared, "compare", value={"errors": "one column more", "report": None})
+
+
+def stalled(*tasks: str) -> Scene:
+    """A sweep command told of two tasks, and of these that they are stuck."""
+    findings = [{"task_id": task, "stuck": task in tasks} for task in ("t", "u")]
+    return scene().swept(4, report={"findings": findings})
+
+
+def ran(*, eager: bool = False) -> Scene:
+    """The task was executed, by a worker or where it was called."""
+    return Scene().ready().published().truth("start", 2.0, eager=eager).returned(5)
+
+
+def forked(parent: str, child: str, *, backends: tuple[int, int] = (1, 2)) -> Scene:
+    """A worker and its child each hold a socket, and each has had a session."""
+    sockets = scene().saw("sockets", 3, worker="w1", held={"1": [parent], "100": [child]})
+    return sockets.truth("session", 2, pid=1, backend=backends[0]).truth("session", 3, backend=backends[1])
+
+
+NAMED = "a duplicate; visibility_timeout is too short"
+WARNED = f"WARNING task t: {NAMED}"
 
 PASSING: list[tuple[Check, Scene]] = [
     (live, scene().record(3, "STARTED").returned(5).record(6, "SUCCESS")),
@@ -271,6 +332,18 @@ PASSING: list[tuple[Check, Scene]] = [
     (zoned, timely().truth("clock moved", 0.5, utc_offset_s=20_700)),
     (queued, scene().record(1.5, "PENDING").started().record(6, "SUCCESS", **ENDED)),
     (in_time, scene()),
+    (ended, scene().record(6, "SUCCESS", **ENDED).trail(6, *LIVED)),
+    (ended, scene().record(6, "SUCCESS", **ENDED).record(7, "SUCCESS", **ENDED).trail(7, *LIVED, LATE)),
+    (zombie, woken(step("STARTED", "REVOKED"), step("REVOKED", "SUCCESS", refused=True))),
+    (duplicate, twice(NAMED, WARNED)),
+    (way, scene().trail(6, step(None, "PENDING"), step("PENDING", "STARTED"), EARLY)),
+    (listed, scene().record(6, "SUCCESS", args=[[1, [2]]], kwargs={"pair": [3]})),
+    (apart, forked("socket:[7]", "socket:[8]")),
+    (reads, counted()),
+    (schema, migrated([{"id": 1, "name": "a", "new": 7}, {"id": 2, "name": "b", "new": 7}])),
+    (stuck, stalled("t")),
+    (tracked, ran().record(6, "SUCCESS", name="n", queued_at=wall(1))),
+    (tracked, ran(eager=True).record(6, "SUCCESS", name="n")),
 ]
 
 FAILING: list[tuple[Check, Scene, str]] = [
@@ -440,6 +513,39 @@ FAILING: list[tuple[Check, Scene, str]] = [
     (queued, scene().record(1.5, "PENDING").record(6, "SUCCESS", **ENDED | {"queued_at": wall(-5)}), "queue-time-lost"),
     (in_time, Scene().published(type_="fail", error="refused"), "publish-failed"),
     (in_time, Scene().published(seconds=1.5), "publish-blocked"),
+    (ended, scene().record(6, "STARTED").trail(6, step(None, "STARTED")), "not-ended"),
+    (ended, scene().record(6, "FAILURE", **ENDED).trail(6, *LIVED, FATAL), "ended-twice"),
+    (ended, scene().record(6, "SUCCESS", **ENDED).record(7, "FAILURE", **ENDED).trail(7, *LIVED), "ended-twice"),
+    (ended, scene().record(6, "SUCCESS", **ENDED).trail(6, *LIVED, step("SUCCESS", "STARTED")), "ended-twice"),
+    (
+        ended,
+        scene().record(6, "SUCCESS", **ENDED).record(7, "SUCCESS", completed_at=wall(6.5)).trail(7, *LIVED, LATE),
+        "completion-moved",
+    ),
+    (zombie, scene().record(5, "STARTED").fault("heal", 6, name="freeze").returned(7).trail(8), "not-swept"),
+    (zombie, woken(step("STARTED", "REVOKED"), step("REVOKED", "SUCCESS"), status="SUCCESS"), "overwritten"),
+    (zombie, woken(step("STARTED", "REVOKED")), "unnoted"),
+    (duplicate, twice("started", WARNED), "duplicate-unreported"),
+    (duplicate, twice(NAMED, "INFO all is well"), "duplicate-unreported"),
+    (duplicate, twice("a duplicate", WARNED), "cause-unnamed"),
+    (way, scene().trail(6, step(None, "STARTED")), "another-way"),
+    (listed, scene().record(6, "SUCCESS", args=["[1, [2]]"], kwargs={"pair": [3]}), "another-form"),
+    (listed, scene().record(6, "SUCCESS", args=[[1, [2]]], kwargs={}), "another-form"),
+    (apart, forked("socket:[7]", "socket:[7]"), "shared-socket"),
+    (reads, counted(scans=1), "whole-table"),
+    (reads, counted(entries=0), "no-compound-index"),
+    (reads, counted(index="(worker_id)"), "no-compound-index"),
+    (reads, counted(entries=500), "closed-rows"),
+    (schema, migrated([{"id": 1, "name": "a", "new": 0}]), "row-lost"),
+    (schema, migrated([]), "row-lost"),
+    (schema, migrated([{"id": 1, "name": "a", "new": 0}, {"id": 2, "name": None, "new": 0}]), "row-changed"),
+    (schema, migrated([{"id": 1, "name": "a"}, {"id": 2, "name": "b"}], compared="fail"), "schema-differs"),
+    (stuck, stalled(), "stuck-untold"),
+    (stuck, stalled("t", "u"), "called-stuck"),
+    (tracked, ran(), "untracked"),
+    (tracked, ran().record(6, "STARTED", name="n", queued_at=wall(1)), "end-untracked"),
+    (tracked, ran().record(6, "SUCCESS", name="n"), "publication-untracked"),
+    (apart, forked("socket:[7]", "socket:[8]", backends=(1, 1)), "shared-session"),
 ]
 
 UNKNOWN: list[tuple[Check, Scene, str]] = [
@@ -483,6 +589,17 @@ UNKNOWN: list[tuple[Check, Scene, str]] = [
     (zoned, timely().truth("clock moved", 0.5, node="w2", utc_offset_s=20_700), "a moved clock of w1"),
     (queued, scene(), "a publication, a start and a record"),
     (in_time, Scene().ready(), "the publication of t"),
+    (ended, scene().record(6, "SUCCESS", **ENDED), "the trail of t"),
+    (zombie, scene().returned(4).fault("heal", 6, name="freeze").trail(8), "a worker that woke"),
+    (duplicate, scene().returned(5).trail(6).logged(WARNED), "two executions of t at once"),
+    (duplicate, scene().returned(3).started(4, "e2").trail(6).logged(WARNED), "two executions of t at once"),
+    (way, scene(), "the trail of t"),
+    (listed, scene(), "a record of t"),
+    (tracked, Scene().published(), "an execution of t"),
+    (reads, scene(), "what the database counted"),
+    (schema, scene(), "looks at the rows"),
+    (stuck, scene(), "a report of the sweep"),
+    (apart, scene().saw("sockets", 3, worker="w1", held={"1": ["socket:[7]"]}), "2 processes with a socket each"),
 ]
 
 

@@ -17,7 +17,7 @@ DEFECT = """
 from reference_impl import schema
 
 def apply():
-    schema.migrate = lambda engine: print("not migrated")
+    schema.migrate = lambda *_: print("not migrated")
 """
 
 Run = Callable[..., str]

@@ -10,12 +10,18 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from reference_impl.lifecycle import (
+    DUPLICATE,
     ENDED,
     OPEN,
+    Cancelled,
     Decision,
     Event,
     Failed,
+    HandedBack,
+    Ignored,
+    NotPublished,
     Owner,
+    Progressed,
     Published,
     RedeliveryOverdue,
     Refusal,
@@ -68,6 +74,12 @@ MOVES: list[tuple[Status | None, Event, Status]] = [
     (Status.STARTED, Revoked(terminated=True), Status.REVOKED),
     (Status.STARTED, WorkerLost(ATTEMPT, redeliver=False), Status.REVOKED),
     (Status.STARTED, WorkerLost(ATTEMPT, redeliver=True), Status.RETRY),
+    (Status.PENDING, NotPublished(), Status.FAILURE),
+    (Status.STARTED, Ignored(ME), Status.SUCCESS),
+    (Status.STARTED, HandedBack(ME), Status.PENDING),
+    (Status.PENDING, HandedBack(ME), Status.PENDING),
+    (Status.STARTED, Cancelled(MAIN_PROCESS, redeliver=False), Status.REVOKED),
+    (Status.STARTED, Cancelled(MAIN_PROCESS, redeliver=True), Status.RETRY),
     (Status.RETRY, Started(ANOTHER), Status.STARTED),
     (Status.RETRY, Failed(ME), Status.FAILURE),
     (Status.RETRY, Revoked(terminated=False), Status.REVOKED),
@@ -85,6 +97,15 @@ REFUSALS: list[tuple[Status | None, Event, str]] = [
     (Status.STARTED, Revoked(terminated=False), "still executing"),
     (Status.STARTED, WorkerLost(OTHER_ATTEMPT, redeliver=False), "another attempt owns the record"),
     (Status.STARTED, RedeliveryOverdue(), "not awaiting redelivery"),
+    (None, NotPublished(), "nothing was published"),
+    (Status.STARTED, NotPublished(), "it is STARTED"),
+    (Status.RETRY, NotPublished(), "it is RETRY"),
+    (Status.STARTED, Ignored(ANOTHER), "another attempt owns the record"),
+    (Status.STARTED, HandedBack(ANOTHER), "late PENDING: another attempt owns the record"),
+    (Status.SUCCESS, HandedBack(ME), "late PENDING: already ended (SUCCESS)"),
+    (Status.STARTED, Cancelled(OTHER_MAIN_PROCESS, redeliver=False), "another attempt owns the record"),
+    (Status.SUCCESS, Cancelled(MAIN_PROCESS, redeliver=False), "already ended (SUCCESS)"),
+    (Status.RETRY, Cancelled(MAIN_PROCESS, redeliver=True), "a retry waits for its time"),
     (Status.RETRY, Started(ME), "after the same attempt's retry"),
     (Status.RETRY, Succeeded(ME), "a retry of it is waiting"),
     (Status.RETRY, WorkerLost(ATTEMPT, redeliver=True), "a retry waits for its time"),
@@ -124,6 +145,13 @@ def test_a_late_publication_only_completes_what_is_known(status: Status) -> None
     assert decide(standing(status), Published()) == Unchanged()
 
 
+def test_progress_changes_no_status() -> None:
+    """Progress of the attempt that owns a running record is taken, any other is refused."""
+    assert decide(standing(Status.STARTED), Progressed(ME)) == Unchanged()
+    for before in (None, standing(Status.STARTED, ANOTHER), standing(Status.RETRY), standing(Status.SUCCESS)):
+        assert isinstance(decide(before, Progressed(ME)), Refusal)
+
+
 def test_a_retry_published_before_it_is_reported_counts_once() -> None:
     """A retry that its own publication has announced already is true and changes nothing."""
     announced = decide(standing(Status.STARTED), Published(retries=1))
@@ -150,6 +178,31 @@ def test_a_second_delivery_of_a_running_task_is_noted() -> None:
     assert decision == Transition(Status.STARTED, note="delivered again while an earlier attempt had not ended")
 
 
+def test_a_second_delivery_of_a_task_whose_worker_lives_is_a_duplicate() -> None:
+    """Where the earlier attempt's worker holds its lease, somebody is warned of a duplicate and of its cause."""
+    before = Standing(Status.STARTED, ME, owner_lives=True)
+
+    assert decide(before, Started(ANOTHER)) == Transition(Status.STARTED, note=DUPLICATE, warn=True)
+
+
+@pytest.mark.parametrize(
+    ("event", "after"),
+    [
+        (Published(), Status.PENDING),
+        (Started(ME), Status.STARTED),
+        (Succeeded(ME), Status.SUCCESS),
+        (Retrying(ME), Status.RETRY),
+        (Revoked(terminated=False), Status.REVOKED),
+    ],
+)
+def test_what_was_not_sent_may_be_sent_again(event: Event, after: Status) -> None:
+    """A failed publication is an end that nothing came to: publish it again, or its message turns up after all."""
+    decision = decide(Standing(Status.FAILURE, NOBODY, never_sent=True), event)
+
+    assert isinstance(decision, Transition)
+    assert decision.to is after
+
+
 UUIDS = st.one_of(st.none(), st.sampled_from([WORKER, OTHER_WORKER, ATTEMPT, OTHER_ATTEMPT]), st.uuids())
 OWNERS = st.builds(Owner, UUIDS, UUIDS)
 EVENTS: st.SearchStrategy[Event] = st.one_of(
@@ -159,6 +212,11 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(Failed, OWNERS),
     st.builds(Retrying, OWNERS),
     st.builds(Revoked, terminated=st.booleans()),
+    st.just(NotPublished()),
+    st.builds(Progressed, OWNERS),
+    st.builds(Ignored, OWNERS),
+    st.builds(HandedBack, OWNERS),
+    st.builds(Cancelled, OWNERS, redeliver=st.booleans()),
     st.builds(WorkerLost, UUIDS, redeliver=st.booleans()),
     st.just(RedeliveryOverdue()),
 )

@@ -19,7 +19,7 @@ from sqlalchemy import Engine, select, text
 from harness._processes import await_until
 from harness._proxy import Mode, Proxy
 from harness._servers import Servers
-from reference_impl.lifecycle import Event, Owner, Published, Started, Succeeded, Transition
+from reference_impl.lifecycle import Event, Owner, Progressed, Published, Started, Succeeded, Transition
 from reference_impl.models import AuditEntry, TaskRecord
 from reference_impl.recorder import Recorder, Ticket, guarded
 from reference_impl.registry import Report
@@ -170,6 +170,27 @@ def test_reports_are_kept_while_the_database_is_away(
     assert len(errors()) == door.failures == 1
     assert errors()[0].startswith("tracking: Started of task mail.send[during 0] was not recorded: ")
     assert errors()[0].endswith("; kept")
+
+
+def test_of_progress_only_the_last_waits(
+    recorder: MakeRecorder, engine: Engine, registry_database: str, link: Proxy, linked_url: str
+) -> None:
+    """While the database is away, progress does not pile up: the last of each task is written when it is back."""
+    owner = Owner(uuid4(), uuid4())
+    recorder(registry_database).record(report("t", Started(owner)))
+    link.set(Mode.REFUSE)
+    away = recorder(linked_url, write_timeout_s=SOON_S)
+    away.record(report("other"))
+    for step in range(100):
+        away.note(report("t", Progressed(owner), progress={"current": step}))
+    waiting = away.flush(0.0)
+    link.set(Mode.PASS)
+    away.flush(WITHIN_S)
+
+    with engine.connect() as connection:
+        told = connection.execute(select(TaskRecord.progress).where(TaskRecord.task_id == "t")).scalar_one()
+    assert waiting == 2
+    assert told == {"current": 99}
 
 
 def test_a_report_that_was_kept_tells_when_it_happened(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from reference_impl.lifecycle import (
     Event,
     Failed,
+    HandedBack,
+    NotPublished,
     Owner,
+    Progressed,
     Published,
     RedeliveryOverdue,
     Refusal,
@@ -30,10 +34,11 @@ from reference_impl.lifecycle import (
     WorkerLost,
 )
 from reference_impl.models import Attempt, AuditEntry, Base, TaskRecord
-from reference_impl.registry import AWAITING_REDELIVERY, Outcome, Registry, Report, attempt_of
+from reference_impl.registry import AWAITING_REDELIVERY, NOT_PUBLISHED, Outcome, Registry, Report, attempt_of
 from reference_impl.schema import downgrade, is_present, migrate
 
 WORKER, OTHER_WORKER = UUID(int=1), UUID(int=2)
+PID_OF_NOBODY = 2**22 + 1
 
 
 def attempt(worker: UUID = WORKER) -> Owner:
@@ -596,20 +601,94 @@ def test_a_lost_worker_with_redelivery_leaves_its_task_to_the_broker(
 ) -> None:
     """A dead worker's task that the broker will deliver again waits for that, and runs as a new attempt."""
     lost, again = attempt(), attempt(OTHER_WORKER)
-    eta = datetime(2030, 1, 1, tzinfo=UTC)
     registry.apply(report(Started(lost), acks_late=True))
 
-    registry.apply(report(WorkerLost(lost.attempt_id, redeliver=True), who="sweep w2", eta=eta))
+    registry.apply(report(WorkerLost(lost.attempt_id, redeliver=True), who="sweep w2", awaits_s=60.0))
     waiting = record()
     registry.apply(report(Started(again), worker_id="w2@host", redelivered=True))
     registry.apply(report(Succeeded(again), result="done"))
 
     row = record()
-    assert (waiting["status"], waiting["detail"], waiting["eta"]) == ("RETRY", AWAITING_REDELIVERY, eta)
+    assert (waiting["status"], waiting["detail"]) == ("RETRY", AWAITING_REDELIVERY)
+    waits = waiting["eta"] - waiting["started_at"]
+    assert timedelta(seconds=60) <= waits < timedelta(seconds=65)
     assert waiting["completed_at"] is None
     assert (row["status"], row["attempts"], row["worker_id"], row["result"]) == ("SUCCESS", 2, "w2@host", "done")
     assert "awaiting redelivery" in trail()[1]["why"]
     assert row["error_message"] is None
+
+
+def test_attempts_that_died_are_counted(registry: Registry, engine: Engine) -> None:
+    """A start tells how many attempts before it were lost: swept, or superseded when their process was gone."""
+    incarnation = Owner(WORKER, uuid4())
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO celery_worker_incarnation (incarnation_id, node, pid, lease_s, started_at, renewed_at) "
+                "VALUES (:id, 'w1@host', 1, 60, now(), now())"
+            ),
+            {"id": WORKER},
+        )
+    swept, gone, alive, last = incarnation, attempt(), attempt(), attempt(OTHER_WORKER)
+    registry.apply(report(Started(swept), acks_late=True))
+    registry.apply(report(WorkerLost(swept.attempt_id, redeliver=True)))
+
+    outcomes = [
+        registry.apply(report(Started(gone), worker_pid=PID_OF_NOBODY)),
+        registry.apply(report(Started(alive), worker_pid=os.getpid())),
+        registry.apply(report(Started(last))),
+    ]
+
+    assert [outcome.losses for outcome in outcomes] == [1, 2, 2]
+    assert [getattr(outcome.decision, "warn", None) for outcome in outcomes] == [False, False, True]
+
+
+def test_what_was_not_published_is_told_and_may_be_published_again(
+    registry: Registry, record: Callable[[], dict[str, Any]]
+) -> None:
+    """A failed publication ends the record with its cause; published again, nothing of that end is left."""
+    registry.apply(report(Published()))
+    registry.apply(report(NotPublished(), reason=NOT_PUBLISHED, error_type="Refused", error_message="no room"))
+    told = record()
+    registry.apply(report(Published()))
+
+    again = record()
+    assert (told["status"], told["reason"], told["error_type"]) == ("FAILURE", NOT_PUBLISHED, "Refused")
+    assert told["completed_at"] is not None
+    assert (again["status"], again["detail"], again["reason"]) == ("PENDING", "queued", None)
+    assert [again[name] for name in ("completed_at", "error_type", "error_message", "ended_by")] == [None] * 4
+
+
+def test_progress_is_kept_with_its_time_and_leaves_no_trail(
+    registry: Registry, record: Callable[[], dict[str, Any]], trail: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """The last progress of the attempt that owns the record stands beside STARTED; a fenced one's is left out."""
+    owner, fenced = attempt(), attempt(OTHER_WORKER)
+    registry.apply(report(Started(owner)))
+    registry.apply(report(Progressed(owner), progress={"current": 1}))
+    registry.apply(report(Progressed(fenced), progress={"current": 2}))
+
+    row = record()
+    assert (row["status"], row["progress"]) == ("STARTED", {"current": 1})
+    assert row["progressed_at"] >= row["started_at"]
+    assert moves(trail()) == [(None, "STARTED")]
+
+
+def test_a_task_that_gives_its_message_back_waits_again(
+    registry: Registry, record: Callable[[], dict[str, Any]], attempts: Callable[[], dict[UUID, dict[str, Any]]]
+) -> None:
+    """It is PENDING with its attempt counted and ended, and keeps the time of its publication."""
+    owner = attempt()
+    registry.apply(report(Published()))
+    queued_at = record()["queued_at"]
+    registry.apply(report(Started(owner)))
+
+    registry.apply(report(HandedBack(owner), reason="requeued"))
+
+    row = record()
+    assert (row["status"], row["detail"], row["attempts"]) == ("PENDING", "handed back", 1)
+    assert row["queued_at"] == queued_at
+    assert [row["ended_at"] is not None for row in attempts().values()] == [True]
 
 
 def test_a_redelivery_that_does_not_come_ends_the_task(

@@ -119,7 +119,10 @@ def test_arguments_win_over_environment_and_environment_over_file(
         ({"heartbeat_interval_s": 0}, "heartbeat_interval_s: Input should be greater than 0, got 0"),
         ({"write_queue_limit": 0}, "write_queue_limit: Input should be greater than or equal to 1, got 0"),
         ({"stored_result_bytes": 10}, "stored_result_bytes: Input should be greater than or equal to 256, got 10"),
-        ({"policy": "perhaps"}, "policy: Input should be 'auto', 'revoke', 'redeliver' or 'report', got 'perhaps'"),
+        (
+            {"policy": "perhaps"},
+            "policy: Input should be 'auto', 'revoke', 'redeliver', 'requeue' or 'report', got 'perhaps'",
+        ),
         ({"unreadable_revocations": "no"}, "unreadable_revocations: Input should be 'hold' or 'run', got 'no'"),
         ({"task_policies": {"a.b": "never"}}, "task_policies.a.b: Input should be"),
         ({"leese_s": 3}, "leese_s: Extra inputs are not permitted"),

@@ -28,6 +28,7 @@ class Whole:
     limits = {}
     preload = ()
     tables = frozenset()
+    sessions = None
 
     def environment(self, place):
         return {}
@@ -189,7 +190,7 @@ def test_a_class_satisfies_the_protocol_by_shape(module: str) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("subject_classes:Half", "it lacks capabilities, lacks, limits, preload, tables, environment, command, open_v"),
+        ("subject_classes:Half", "it lacks capabilities, lacks, limits, preload, tables, sessions, environment, comm"),
         ("subject_classes:Raises", "cannot be loaded: RuntimeError: no such luck"),
         ("subject_classes:Absent", "cannot be loaded: AttributeError"),
         ("no_such_module:Whole", "cannot be loaded: ModuleNotFoundError"),

@@ -47,6 +47,7 @@ def make_settings(registry_database: str) -> MakeSettings:
             "ping_timeout_s": 0.4,
             "minimum_age_s": 60.0,
             "policy": "revoke",
+            "stuck_after_s": 2 * LONG_AGO_S,
         }
         return load_settings(database_url=registry_database, **{**known, **settings})
 
@@ -486,3 +487,34 @@ def test_the_task_for_beat_sweeps(app: Celery, engine: Engine, make_settings: Ma
 
     assert closed == [2, 0]
     assert {row["ended_by"] for row in rows(engine, TaskRecord)} == {"beat"}
+
+
+def test_an_attempt_that_its_record_left_behind_is_closed_alone(
+    app: Celery, engine: Engine, make_settings: MakeSettings, start: Start
+) -> None:
+    """A dead worker's attempt, overtaken by a redelivery that runs, is over and counts as lost; nothing is told."""
+    start()
+    start(renewed_s_ago=0.0, redelivered=True)
+    watched(engine)
+
+    report = sweep(engine, app, make_settings(), by="sweep")
+
+    attempts = sorted(rows(engine, Attempt), key=lambda row: bool(row["redelivered"]))
+    assert [(row["lost"], row["ended_at"] is not None) for row in attempts] == [(True, True), (False, False)]
+    assert told(report) == {"t": (Liveness.ALIVE, "none")}
+    assert [row["status"] for row in rows(engine, TaskRecord)] == ["STARTED"]
+
+
+@pytest.mark.parametrize(("asked", "action"), [(False, "reported as stuck"), (True, "would be asked to end")])
+def test_a_task_without_progress_at_a_living_worker_is_told(
+    app: Celery, engine: Engine, make_settings: MakeSettings, start: Start, *, asked: bool, action: str
+) -> None:
+    """It is stuck after `stuck_after_s`, and a dry run says what would be done about it."""
+    start(renewed_s_ago=0.0)
+    settings = make_settings(stuck_after_s=LONG_AGO_S / 2)
+
+    report = sweep(engine, app, settings, by="sweep", revoke_stuck=asked, dry_run=asked)
+
+    (found,) = report.findings
+    assert (found.liveness, found.action, found.stuck) == (Liveness.ALIVE, action, True)
+    assert "no progress for more than stuck_after_s (1800 s)" in found.why

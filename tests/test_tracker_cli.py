@@ -70,6 +70,27 @@ def test_migrating_makes_the_tables_once(tracker: Tracker, database: str, empty_
     assert inspect(empty_engine).has_table("celery_task_registry")
 
 
+def test_tables_of_another_version_are_told_and_brought_up(tracker: Tracker, registry_database: str) -> None:
+    """`migrate --check` says whether the tables are this version's, on the way back and on the way up."""
+    steps = [("--check",), ("--to", "-1"), ("--check",), (), ("--check",)]
+    runs = [tracker("migrate", *flags, database_url=registry_database) for flags in steps]
+
+    assert [run.returncode for run in runs] == [0, 0, 1, 0, 0]
+    assert runs[1].stdout == "the registry is at -1\n"
+    assert "progressed_at" in runs[2].stderr
+    assert "run `celery-tracker migrate`" in runs[2].stderr
+
+
+def test_a_revision_that_is_not_there_is_a_clear_error(tracker: Tracker, registry_database: str) -> None:
+    """`migrate --to` with a name that no revision has says so, and changes nothing."""
+    run = tracker("migrate", "--to", "nowhere", database_url=registry_database)
+
+    assert run.returncode == 2
+    assert "nowhere" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert tracker("migrate", "--check", database_url=registry_database).returncode == 0
+
+
 def test_tasks_are_listed_as_json(tracker: Tracker, registry_database: str, engine: Engine) -> None:
     """`tasks list --json` prints the newest tasks first, and nothing but JSON."""
     lives(engine)

@@ -15,13 +15,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import celery_conformance_probe
-from celery import Celery
+from celery import Celery, chain, chord, group
 from celery.app.utils import find_app
-from celery.result import AsyncResult
+from celery.result import AsyncResult, GroupResult
 from kombu import serialization
 
 
@@ -42,11 +43,40 @@ def serve(app: Celery) -> None:
 def _publish(
     app: Celery, task: str, task_id: str, arguments: str, options: dict[str, Any], make: str | None = None
 ) -> float:
-    """Publish; returns how long it took, in seconds."""
+    """Publish, by its name alone where it is not known here; returns how long it took, in seconds."""
     with _arguments(arguments, make) as (args, kwargs):
+        name = f"conformance.{task}"
+        publish = app.tasks[name].apply_async if name in app.tasks else partial(app.send_task, name)
         began = time.monotonic()
-        app.tasks[f"conformance.{task}"].apply_async(args, kwargs, task_id=task_id, **options)
+        publish(args, kwargs, task_id=task_id, **options)
         return time.monotonic() - began
+
+
+def _compose(app: Celery, kind: str, queue: str) -> list[str]:
+    """Publish several tasks in one of Celery's ways to compose them; returns all ids, the last one's at the end."""
+    member = app.tasks["conformance.ok"].s().set(queue=queue)
+    apart = app.tasks["conformance.ok"].si("apart").set(queue=queue)
+    held = app.tasks["conformance.hold"].si().set(queue=queue)
+    composed = {
+        "chain": chain(member, apart, apart),
+        "group": group(member, member),
+        "chord": chord([member, member], apart),
+        "chain of groups": chain(member, group(apart, apart), apart),
+        "chain from a hold": chain(held, apart, apart),
+        "chord over a hold": chord([held, apart], apart),
+    }[kind]
+    return list(dict.fromkeys(node.id for node in _members(composed.apply_async())))
+
+
+def _members(result: Any) -> Iterator[AsyncResult]:
+    """The results of single tasks, of which a composition's result is made."""
+    if result.parent is not None:
+        yield from _members(result.parent)
+    if isinstance(result, GroupResult):
+        for child in result.results:
+            yield from _members(child)
+    else:
+        yield result
 
 
 def _eager(app: Celery, task: str, task_id: str, arguments: str, make: str | None = None) -> Any:
@@ -114,6 +144,7 @@ def _arguments(text: str, make: str | None) -> Iterator[tuple[tuple[Any, ...], d
 
 _ACTIONS = {
     "publish": _publish,
+    "compose": _compose,
     "eager": _eager,
     "describe": _describe,
     "result": _result,

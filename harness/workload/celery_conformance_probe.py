@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import importlib
 import json
 import mmap
 import os
+import sys
 import threading
 import time
 import uuid
@@ -24,14 +26,27 @@ from typing import Any
 
 from celery import Task, current_app, shared_task, signals
 from celery.app.task import Context
+from celery.exceptions import Ignore, Reject
 
 DIRECTORY = Path(os.environ["CELERY_CONFORMANCE_DIRECTORY"])
 LIFE = os.environ["CELERY_CONFORMANCE_LIFE"]
+NODE = os.environ.get("CELERY_CONFORMANCE_NODE", "client")
+SESSIONS = os.environ.get("CELERY_CONFORMANCE_SESSIONS", "")
 _LOOK_S = 0.005
 _TICK_S = 0.05
 
 if ASKED_TO_ACCEPT := os.environ.get("CELERY_CONFORMANCE_ACCEPT"):
     current_app.conf.accept_content = [*current_app.conf.accept_content, ASKED_TO_ACCEPT]
+
+if PATIENCE_S := os.environ.get("CELERY_CONFORMANCE_SOFT_SHUTDOWN_S"):
+    current_app.conf.worker_soft_shutdown_timeout = float(PATIENCE_S)
+
+if PERIODIC := os.environ.get("CELERY_CONFORMANCE_BEAT"):
+    _asked = json.loads(PERIODIC)
+    current_app.conf.beat_schedule = {
+        name: {"task": f"conformance.{name}", "schedule": every_s, "options": {"queue": _asked["queue"]}}
+        for name, every_s in _asked["tasks"].items()
+    }
 
 # The workload's own clock, taken before a scenario moves those of the process.
 _monotonic = time.monotonic
@@ -46,7 +61,7 @@ def journal(event: str, task: str | None = None, execution: str | None = None, *
         "execution": execution,
         "pid": os.getpid(),
         "life": LIFE,
-        "node": os.environ.get("CELERY_CONFORMANCE_NODE", "client"),
+        "node": NODE,
         "at": _monotonic(),
         "value": value,
     }
@@ -114,6 +129,12 @@ def ok(self: Any, execution: str, value: Any = "done") -> Any:
 
 
 @probe()
+def nest(self: Any, execution: str, queue: str) -> str:
+    """Publish another task from within, and return its id."""
+    return str(current_app.tasks["conformance.ok"].apply_async(queue=queue).id)
+
+
+@probe()
 def take(self: Any, execution: str, *args: Any, **kwargs: Any) -> str:
     """Accept anything, and journal what arrived, in the task's own words."""
     said = describe((args, kwargs))
@@ -132,6 +153,20 @@ def hold(self: Any, execution: str, mark: str = "working", value: Any = "release
 def hold_late(self: Any, execution: str, mark: str = "working", value: Any = "released") -> Any:
     """Stay at a mark; acknowledged when it ends."""
     hold_at(mark, self.request.id, execution)
+    return value
+
+
+@probe(acks_late=True, reject_on_worker_lost=True)
+def hold_lost(self: Any, execution: str, mark: str = "working", value: Any = "released") -> Any:
+    """Stay at a mark; acknowledged when it ends, and delivered again when its child is lost."""
+    hold_at(mark, self.request.id, execution)
+    return value
+
+
+@probe(acks_late=True)
+def hold_apart(self: Any, execution: str, mark: str = "working", value: Any = "released") -> Any:
+    """Stay at a mark that each worker has for itself, `<mark> at <node>`; acknowledged when it ends."""
+    hold_at(f"{mark} at {NODE}", self.request.id, execution)
     return value
 
 
@@ -192,9 +227,56 @@ def grow(self: Any, execution: str, mark: str = "working") -> None:
 
 
 @probe()
+def ask_database(self: Any, execution: str, mark: str = "working") -> None:
+    """Stay at a mark in a transaction on a session of the application's own factory."""
+    with _session() as session:
+        journal("session", self.request.id, execution, backend=_backend(session))
+        hold_at(mark, self.request.id, execution)
+
+
+@probe()
 def fail(self: Any, execution: str, message: str = "this task fails") -> None:
     """Raise."""
     raise ValueError(message)
+
+
+@probe()
+def leave(self: Any, execution: str) -> None:
+    """End the process that executes it."""
+    sys.exit(3)
+
+
+@probe()
+def ignore(self: Any, execution: str) -> None:
+    """Ask Celery to store nothing."""
+    raise Ignore("nothing to tell")
+
+
+@probe(acks_late=True)
+def reject(self: Any, execution: str) -> None:
+    """Refuse the message for good."""
+    raise Reject("not this one", requeue=False)
+
+
+@probe()
+def reject_too_late(self: Any, execution: str) -> None:
+    """Give the message back, which was acknowledged when the task began."""
+    raise Reject("not now", requeue=True)
+
+
+@probe(acks_late=True)
+def reject_once(self: Any, execution: str, mark: str = "working") -> str:
+    """Give the message back the first time; stay at a mark the second time."""
+    if not self.request.delivery_info.get("redelivered"):
+        raise Reject("not now", requeue=True)
+    hold_at(mark, self.request.id, execution)
+    return "accepted"
+
+
+@probe()
+def unstorable(self: Any, execution: str) -> object:
+    """Return what no serializer of results takes."""
+    return object()
 
 
 @probe()
@@ -202,6 +284,19 @@ def progress(self: Any, execution: str) -> str:
     """Report progress, in a state that is none of Celery's own."""
     self.update_state(state="PROGRESS", meta={"current": 1, "total": 2})
     return "done"
+
+
+@probe()
+def advance(self: Any, execution: str, mark: str = "working") -> str:
+    """Report progress again and again, until the mark is released."""
+    journal("mark", self.request.id, execution, mark=mark)
+    release = DIRECTORY / "released" / f"{self.request.id}.{mark}"
+    step = 0
+    while not release.exists():
+        step += 1
+        self.update_state(state="PROGRESS", meta={"current": step})
+        _sleep(_TICK_S)
+    return "arrived"
 
 
 @probe(max_retries=3)
@@ -330,6 +425,25 @@ def move_clock(moment: str) -> Any:
         setattr(time, name, clock)
     journal("clock moved", None, None, to=moment, reads=datetime.now(UTC).isoformat(), utc_offset_s=offset_s)
     return freezer
+
+
+def _session() -> Any:
+    module, _, factory = SESSIONS.partition(":")
+    return getattr(importlib.import_module(module), factory)()
+
+
+def _backend(session: Any) -> int:
+    from sqlalchemy import text  # noqa: PLC0415 - only applications that have a session factory need it
+
+    return int(session.execute(text("SELECT pg_backend_pid()")).scalar_one())
+
+
+@signals.worker_init.connect(weak=False)
+def _parent_asks_database(**_: object) -> None:
+    """Before its children are forked, the main process has used the factory, as applications do when they load."""
+    if SESSIONS:
+        with _session() as session:
+            journal("session", backend=_backend(session))
 
 
 @signals.worker_process_init.connect(weak=False)

@@ -27,7 +27,7 @@ def test_redelivered_to_a_worker_that_started_later(cluster: Cluster, name: str)
     cluster.judge(
         executed(task.id, exactly=1),
         outcome_unharmed({after.id: ("SUCCESS", "'after'"), task.id: ("REVOKED", None)}),
-        ends_kept({task.id: {"status": "REVOKED"}}, result_limit_bytes=0),
+        ends_kept({task.id: {"status": "REVOKED"}}),
     )
 
 

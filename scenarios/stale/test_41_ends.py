@@ -48,8 +48,7 @@ def test_revoked_in_three_ways(cluster: Cluster) -> None:
             {
                 task.id: {"status": "REVOKED", "ended_by": (worker.node,), "error_message": (why,)}
                 for task, why in ways.items()
-            },
-            result_limit_bytes=0,
+            }
         )
     )
 
@@ -64,6 +63,4 @@ def test_who_and_why(cluster: Cluster) -> None:
     cluster.await_record(task, {"REVOKED"})
 
     who, why = ("sweep", sweeper.node), (victim.node, "died")
-    cluster.judge(
-        ends_kept({task.id: {"status": "REVOKED", "ended_by": who, "error_message": why}}, result_limit_bytes=0)
-    )
+    cluster.judge(ends_kept({task.id: {"status": "REVOKED", "ended_by": who, "error_message": why}}))

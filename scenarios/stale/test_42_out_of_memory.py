@@ -27,7 +27,7 @@ def test_the_child_is_killed(cluster: Cluster) -> None:
     cluster.judge(
         dead_tasks_closed(bound_s),
         live_tasks_untouched(),
-        ends_kept({task.id: lost}, result_limit_bytes=0),
+        ends_kept({task.id: lost}),
     )
 
 
@@ -45,5 +45,5 @@ def test_the_worker_is_killed(cluster: Cluster) -> None:
     who, why = ("sweep", sweeper.node), (victim.node, "died")
     cluster.judge(
         dead_tasks_closed(cluster.timing.recovery_bound_s),
-        ends_kept({task.id: {"status": "REVOKED", "ended_by": who, "error_message": why}}, result_limit_bytes=0),
+        ends_kept({task.id: {"status": "REVOKED", "ended_by": who, "error_message": why}}),
     )

@@ -9,7 +9,7 @@ from reference_impl.lifecycle import Decision, Status, Transition
 
 
 @contextmanager
-def any_sweeper(engine: Any) -> Iterator[Any]:
+def any_sweeper(engine: Any, _lease_s: float) -> Iterator[Any]:
     with engine.connect() as connection:
         yield connection
 

@@ -8,7 +8,7 @@ from reference_impl import sweep
 
 
 @contextmanager
-def any_sweeper(engine: Any) -> Iterator[Any]:
+def any_sweeper(engine: Any, _lease_s: float) -> Iterator[Any]:
     with engine.connect() as connection:
         yield connection
 

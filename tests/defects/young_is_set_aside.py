@@ -20,7 +20,7 @@ SET_ASIDE = text("""
 def apply() -> None:
     close = sweep._close
 
-    def set_aside(engine: Engine, settings: Settings, row: Any, verdict: Any, **rest: Any) -> sweep.Finding:
+    def set_aside(engine: Engine, app: Any, settings: Settings, row: Any, verdict: Any, **rest: Any) -> sweep.Finding:
         if verdict[0] is Liveness.DEAD:
             values = {
                 "detail": AWAITING_REDELIVERY,
@@ -29,6 +29,6 @@ def apply() -> None:
             }
             with engine.begin() as connection:
                 connection.execute(SET_ASIDE, values)
-        return close(engine, settings, row, verdict, **rest)
+        return close(engine, app, settings, row, verdict, **rest)
 
     sweep._close = set_aside

@@ -1,0 +1,18 @@
+"""What a stopping worker cancels is a retry, as Celery calls it, and one that never comes: it waits for ever."""
+
+from typing import Any
+
+from reference_impl import signals
+from reference_impl.lifecycle import Owner, Retrying
+from reference_impl.registry import Report
+
+
+def apply() -> None:
+    def retrying(self: signals.Handlers, task: Any, request: Any) -> None:
+        identity = signals.incarnation.current()
+        owner = Owner(identity.incarnation_id if identity else None, None)
+        self._recorder.record(
+            Report(request.id, Retrying(owner), who=self._who(), why="cancelled", task_name=task.name)
+        )
+
+    signals.Handlers._cancelled = retrying

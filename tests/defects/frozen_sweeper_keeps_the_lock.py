@@ -1,0 +1,27 @@
+"""Sessions of the tracker last as long as their processes: a sweeper that stands still keeps the sweeps' lock."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Connection, Engine
+
+from reference_impl import connections, sweep
+from reference_impl.settings import Settings
+
+only_sweeper = sweep._only_sweeper
+open_patient = connections._open_engine
+
+
+@contextmanager
+def for_ever(engine: Engine, _lease_s: float) -> Iterator[Connection | None]:
+    with only_sweeper(engine, 0.0) as lock:
+        yield lock
+
+
+def without_an_end(settings: Settings, pool_size: int, _options: str = "") -> Engine:
+    return open_patient(settings, pool_size)
+
+
+def apply() -> None:
+    sweep._only_sweeper = for_ever
+    connections._open_engine = without_an_end

@@ -1,0 +1,15 @@
+"""A worker that has missed two renewals counts as gone, whatever the length of its lease."""
+
+from sqlalchemy import text
+
+from reference_impl import sweep
+
+MISSED_S = 0.6
+
+
+def apply() -> None:
+    for name in ("_SUSPECTS", "_LEASE_AGAIN"):
+        query = str(getattr(sweep, name))
+        for lease in ("i.lease_s", "lease_s"):
+            query = query.replace(f"secs => {lease})", f"secs => {MISSED_S})")
+        setattr(sweep, name, text(query))
