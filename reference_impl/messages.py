@@ -20,7 +20,7 @@ from reference_impl.models import StoredMessage, TaskRecord
 
 # What Celery's worker adds to the headers when it takes a message, and what no longer holds of the received body.
 _NOT_OF_THE_SENDER = {"properties", "reply_to", "correlation_id", "hostname", "delivery_info", "compression"}
-_PROPERTIES = ("correlation_id", "reply_to", "priority", "expiration")
+_PROPERTIES = ("correlation_id", "reply_to", "priority")
 _PATIENCE = {"max_retries": 1, "interval_start": 0.0, "interval_max": 0.1}
 
 _MESSAGES = cast("Table", StoredMessage.__table__)

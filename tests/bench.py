@@ -37,7 +37,7 @@ PLAIN = "tests/plain_pytest_celery/recovery.py"
 ALLOWED_S = {
     "cluster ready: servers, worker, first result": 2.0,
     "median scenario": 5.0,
-    "the whole set, two helpers": 180.0,
+    "the whole set, two helpers": 360.0,
     "tear-down of a cluster": 0.3,
 }
 
