@@ -1,5 +1,6 @@
 """The sweep command takes its caller's word for the broker, asked or not."""
 
+from dataclasses import replace
 from typing import Any
 
 from reference_impl import cli
@@ -8,7 +9,7 @@ from reference_impl import cli
 def apply() -> None:
     watch_and_sweep = cli._watch_and_sweep
 
-    def trusting(*args: Any, force: bool, dry_run: bool) -> Any:
-        return watch_and_sweep(*args, force=True, dry_run=dry_run)
+    def trusting(engine: Any, app: Any, settings: Any, chosen: cli.Chosen) -> Any:
+        return watch_and_sweep(engine, app, settings, replace(chosen, force=True))
 
     cli._watch_and_sweep = trusting
