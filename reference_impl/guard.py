@@ -42,7 +42,7 @@ def _guard(task: Task, settings: Settings) -> None:
 
 
 def refuse_revoked(task: Task, settings: Settings) -> None:
-    """Raise Ignore where the registry says REVOKED; the result backend says so too."""
+    """Raise Ignore where the registry says REVOKED, and tell the result backend; LostTooOftenError past that bound."""
     request = task.request
     ticket: Ticket | None = getattr(request, "tracking_start", None)
     if ticket is None:

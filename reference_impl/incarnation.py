@@ -46,6 +46,11 @@ def current() -> Identity | None:
     return _here
 
 
+def current_id() -> UUID | None:
+    """The id of this worker's incarnation; None in a process that is no worker."""
+    return _here.incarnation_id if _here else None
+
+
 def register(engine: Engine, identity: Identity, lease_s: float) -> None:
     """Write the incarnation with a fresh lease. Raises SQLAlchemy's errors."""
     with engine.begin() as connection:

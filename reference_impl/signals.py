@@ -133,9 +133,8 @@ class Handlers:
 
     def _started(self, task_id: str, task: Any, args: Any, kwargs: Any, **_: object) -> None:
         request = task.request
-        identity = incarnation.current()
         redelivered = bool((request.delivery_info or {}).get("redelivered"))
-        owner = Owner(identity.incarnation_id if identity else None, uuid4())
+        owner = Owner(incarnation.current_id(), uuid4())
         request.tracking_attempt = owner.attempt_id
         report = Report(
             task_id,
@@ -215,11 +214,10 @@ class Handlers:
         self._recorder.record(Report(task_id, event, who=self._who(), why=why, task_name=sender.name, reason=reason))
 
     def _unknown(self, name: str, id: str, **_: object) -> None:  # noqa: A002 - Celery's name
-        identity = incarnation.current()
         self._recorder.record(
             Report(
                 id,
-                Failed(Owner(identity.incarnation_id if identity else None, None)),
+                Failed(Owner(incarnation.current_id(), None)),
                 who=self._who(),
                 why="no such task is registered here",
                 task_name=name,
@@ -251,13 +249,12 @@ class Handlers:
 
         What was acknowledged when it began does not come back: its end is told to whoever waits for the result too.
         """
-        identity = incarnation.current()
         redeliver = bool(task.acks_late)
         why = "its worker ended the execution before it returned"
         ticket = self._recorder.record(
             Report(
                 request.id,
-                Cancelled(Owner(identity.incarnation_id if identity else None, None), redeliver=redeliver),
+                Cancelled(Owner(incarnation.current_id(), None), redeliver=redeliver),
                 who=self._who(),
                 why=why,
                 task_name=task.name,
@@ -338,10 +335,9 @@ class Handlers:
 
 def _owner(task_id: str, task: Any) -> Owner:
     """Who reports an end: an execution knows its attempt, a worker's main process only its incarnation."""
-    identity = incarnation.current()
     request = task.request
     attempt: UUID | None = getattr(request, "tracking_attempt", None) if request.id == task_id else None
-    return Owner(identity.incarnation_id if identity else None, attempt)
+    return Owner(incarnation.current_id(), attempt)
 
 
 def _limit(task: Any, exception: BaseException) -> str | None:

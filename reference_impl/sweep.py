@@ -124,6 +124,17 @@ class SweepReport:
         return sum(finding.action in _ACTIONS.values() for finding in self.findings)
 
 
+@dataclass(frozen=True)
+class _Pass:
+    """What every step of one sweep needs."""
+
+    engine: Engine
+    app: Celery
+    settings: Settings
+    by: str
+    dry_run: bool
+
+
 def sweep(
     engine: Engine,
     app: Celery,
@@ -148,6 +159,7 @@ def sweep(
     One task that cannot be closed does not keep the others. Raises SQLAlchemy's errors when the database fails as
     a whole; then nothing half-done remains.
     """
+    this = _Pass(engine, app, settings, by, dry_run)
     with _only_sweeper(engine, settings.lease_s) as lock:
         if lock is None:
             return SweepReport(by, datetime.now(UTC), skipped="another sweep is running")
@@ -166,11 +178,11 @@ def sweep(
             else:
                 verdict = _judge(row, call, watched=watched, force=force)
             if row.superseded:
-                _close_superseded(engine, row, verdict[0], dry_run=dry_run)
+                _close_superseded(this, row, verdict[0])
                 continue
-            finding = _close_or_tell(engine, app, settings, row, verdict, by=by, dry_run=dry_run)
+            finding = _close_or_tell(this, row, verdict)
             if row.stuck and verdict[0] is Liveness.ALIVE:
-                finding = _stuck(app, finding, settings, revoke=revoke_stuck, dry_run=dry_run)
+                finding = _stuck(this, finding, revoke=revoke_stuck)
             findings.append(finding)
             if finding.liveness is Liveness.DEAD:
                 _pulse(lock, settings)  # many tasks take long, and the session that holds the lock must not idle
@@ -235,18 +247,9 @@ def _judge(row: Row[Any], call: RollCall | None, *, watched: bool, force: bool) 
     )
 
 
-def _close_or_tell(
-    engine: Engine,
-    app: Celery,
-    settings: Settings,
-    row: Row[Any],
-    verdict: tuple[Liveness, str],
-    *,
-    by: str,
-    dry_run: bool,
-) -> Finding:
+def _close_or_tell(this: _Pass, row: Row[Any], verdict: tuple[Liveness, str]) -> Finding:
     try:
-        return _close(engine, app, settings, row, verdict, by=by, dry_run=dry_run)
+        return _close(this, row, verdict)
     except NotSentError as error:
         return replace(_finding(row, verdict), why=str(error), action=FAILED)
     except DBAPIError as error:
@@ -261,28 +264,19 @@ def _finding(row: Row[Any], verdict: tuple[Liveness, str]) -> Finding:
     return Finding(row.task_id, row.task_name, row.worker_id, incarnation_id, *verdict, waiters=row.waiters)
 
 
-def _close(
-    engine: Engine,
-    app: Celery,
-    settings: Settings,
-    row: Row[Any],
-    verdict: tuple[Liveness, str],
-    *,
-    by: str,
-    dry_run: bool,
-) -> Finding:
+def _close(this: _Pass, row: Row[Any], verdict: tuple[Liveness, str]) -> Finding:
     liveness, why = verdict
     finding = _finding(row, verdict)
     if liveness is not Liveness.DEAD:
         return finding
-    if row.age < timedelta(seconds=settings.minimum_age_s):
-        return replace(finding, why=f"{why}; younger than minimum_age_s ({settings.minimum_age_s:g} s)")
-    policy = settings.policy_for(row.task_name, acks_late=row.acks_late)
+    if row.age < timedelta(seconds=this.settings.minimum_age_s):
+        return replace(finding, why=f"{why}; younger than minimum_age_s ({this.settings.minimum_age_s:g} s)")
+    policy = this.settings.policy_for(row.task_name, acks_late=row.acks_late)
     if policy is Policy.REPORT:
         return replace(finding, action="reported")
-    if dry_run:
+    if this.dry_run:
         return replace(finding, action=f"would be {_ACTIONS[policy]}")
-    with engine.begin() as connection:
+    with this.engine.begin() as connection:
         if row.registered and not _still_dead(connection, row.incarnation_id):
             return replace(finding, liveness=Liveness.ALIVE, why="its lease was renewed during this sweep")
         message, refused = None, None
@@ -292,45 +286,45 @@ def _close(
             except NotKeptError as error:
                 policy, refused = Policy.REVOKE, str(error)
                 finding = replace(finding, why=f"{why}; it cannot be requeued: {refused}")
-        outcome = apply_within(connection, _verdict_on(row, policy, settings, by=by, why=why, refused=refused))
+        outcome = apply_within(connection, _verdict_on(this, row, policy, why=why, refused=refused))
         if message is not None and isinstance(outcome.decision, Transition):
             # Before the commit: what fails here is tried again by the next sweep, and a message twice is no task lost.
-            send(app, message)
+            send(this.app, message)
     if isinstance(outcome.decision, Transition):
         return replace(finding, action=_ACTIONS[policy])
     return replace(finding, why=f"{why}; {outcome.decision}")
 
 
-def _verdict_on(row: Row[Any], policy: Policy, settings: Settings, *, by: str, why: str, refused: str | None) -> Report:
+def _verdict_on(this: _Pass, row: Row[Any], policy: Policy, *, why: str, refused: str | None) -> Report:
     redeliver = policy is Policy.REDELIVER
     requeue = policy is Policy.REQUEUE
     died = f"worker {row.worker_id} died while executing it"
     return Report(
         row.task_id,
         Requeued(row.attempt_id) if requeue else WorkerLost(row.attempt_id, redeliver=redeliver),
-        who=by,
+        who=this.by,
         why=f"worker {row.worker_id} is dead: {why}",
         task_name=row.task_name,
         reason=None if requeue else WORKER_LOST,
         error_message=died if refused is None else f"{died}; it cannot be requeued: {refused}",
-        awaits_s=settings.redelivery_bound_s if redeliver else None,
+        awaits_s=this.settings.redelivery_bound_s if redeliver else None,
     )
 
 
-def _close_superseded(engine: Engine, row: Row[Any], liveness: Liveness, *, dry_run: bool) -> None:
+def _close_superseded(this: _Pass, row: Row[Any], liveness: Liveness) -> None:
     """An attempt whose record went on without it is nobody's any more, once its worker is dead; it counts as lost."""
-    if liveness is not Liveness.DEAD or dry_run:
+    if liveness is not Liveness.DEAD or this.dry_run:
         return
-    with engine.begin() as connection:
+    with this.engine.begin() as connection:
         if not row.registered or _still_dead(connection, row.incarnation_id):
             lose_attempt(connection, row.attempt_id)
 
 
-def _stuck(app: Celery, finding: Finding, settings: Settings, *, revoke: bool, dry_run: bool) -> Finding:
-    why = f"{finding.why}; no progress for more than stuck_after_s ({settings.stuck_after_s:g} s)"
-    if revoke and not dry_run:
-        app.control.revoke(finding.task_id, terminate=True)
-    action = ("would be asked to end" if dry_run else "asked to end") if revoke else "reported as stuck"
+def _stuck(this: _Pass, finding: Finding, *, revoke: bool) -> Finding:
+    why = f"{finding.why}; no progress for more than stuck_after_s ({this.settings.stuck_after_s:g} s)"
+    if revoke and not this.dry_run:
+        this.app.control.revoke(finding.task_id, terminate=True)
+    action = ("would be asked to end" if this.dry_run else "asked to end") if revoke else "reported as stuck"
     return replace(finding, why=why, action=action, stuck=True)
 
 

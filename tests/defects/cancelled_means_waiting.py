@@ -9,8 +9,7 @@ from reference_impl.registry import Report
 
 def apply() -> None:
     def retrying(self: signals.Handlers, task: Any, request: Any) -> None:
-        identity = signals.incarnation.current()
-        owner = Owner(identity.incarnation_id if identity else None, None)
+        owner = Owner(signals.incarnation.current_id(), None)
         self._recorder.record(
             Report(request.id, Retrying(owner), who=self._who(), why="cancelled", task_name=task.name)
         )

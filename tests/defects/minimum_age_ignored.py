@@ -1,15 +1,16 @@
 """The sweep does not look at a record's age."""
 
+from dataclasses import replace
 from typing import Any
 
 from reference_impl import sweep
-from reference_impl.settings import Settings
 
 
 def apply() -> None:
     close = sweep._close
 
-    def at_any_age(engine: Any, app: Any, settings: Settings, *args: Any, **kwargs: Any) -> Any:
-        return close(engine, app, settings.model_copy(update={"minimum_age_s": 0.0}), *args, **kwargs)
+    def at_any_age(this: sweep._Pass, row: Any, verdict: Any) -> sweep.Finding:
+        ageless = this.settings.model_copy(update={"minimum_age_s": 0.0})
+        return close(replace(this, settings=ageless), row, verdict)
 
     sweep._close = at_any_age

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from reference_impl import sweep
 from reference_impl.liveness import Liveness
 from reference_impl.registry import AWAITING_REDELIVERY
-from reference_impl.settings import Settings
 
 SET_ASIDE = text("""
     UPDATE celery_task_registry
@@ -20,15 +19,15 @@ SET_ASIDE = text("""
 def apply() -> None:
     close = sweep._close
 
-    def set_aside(engine: Engine, app: Any, settings: Settings, row: Any, verdict: Any, **rest: Any) -> sweep.Finding:
+    def set_aside(this: sweep._Pass, row: Any, verdict: Any) -> sweep.Finding:
         if verdict[0] is Liveness.DEAD:
             values = {
                 "detail": AWAITING_REDELIVERY,
-                "minimum_age_s": settings.minimum_age_s,
+                "minimum_age_s": this.settings.minimum_age_s,
                 "task_id": row.task_id,
             }
-            with engine.begin() as connection:
+            with this.engine.begin() as connection:
                 connection.execute(SET_ASIDE, values)
-        return close(engine, app, settings, row, verdict, **rest)
+        return close(this, row, verdict)
 
     sweep._close = set_aside
