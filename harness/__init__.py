@@ -7,9 +7,11 @@ hands the *history* to pure *checks*. What scenarios need is listed here; everyt
 
 from harness._checks_database import (
     connections_apart,
+    failures_told,
     no_leaks,
     reads_only_open,
     schema_kept,
+    work_went_on,
 )
 from harness._checks_liveness import (
     cleanup_guarded,
@@ -67,10 +69,12 @@ from harness._container_faults import (
 from harness._errors import HarnessError, NeverCame, SetupBroken, UsageError
 from harness._faults import (
     Fault,
+    exhaust_connections,
     expire_visibility,
     freeze,
     hold_rows,
     kill,
+    occupy,
     pause_clients,
     refuse_messages,
     refuse_writes,
@@ -130,9 +134,11 @@ __all__ = [
     "ended_once",
     "ends_kept",
     "executed",
+    "exhaust_connections",
     "exhaust_memory",
     "expire_visibility",
     "failures_logged",
+    "failures_told",
     "fill_disk",
     "freeze",
     "gil_was_held",
@@ -143,6 +149,7 @@ __all__ = [
     "live_tasks_untouched",
     "logged_once",
     "no_leaks",
+    "occupy",
     "outcome_unharmed",
     "pause",
     "pause_clients",
@@ -168,6 +175,7 @@ __all__ = [
     "unchanged_between",
     "untouched_until",
     "went_through",
+    "work_went_on",
     "worker_identified",
     "zombie_fenced",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+
 from harness._history import Entry, History, Kind
 from harness._verdict import Check, Finding, Inquiry
 
@@ -42,6 +44,56 @@ def reads_only_open(rows: int, *columns: str) -> Check:
         return inquiry.finding(f"of {rows} records the open ones were read, by an index on {wanted})")
 
     return Check("reads-only-open", examine)
+
+
+def work_went_on(tasks: Sequence[str], before: Sequence[str], longer_s: float) -> Check:
+    """Each of these tasks is executed once, and all take little longer than as many took before, from first to last.
+
+    From the first publication to the last return, at most `longer_s` longer. Violations: `held-up`, `not-once`.
+    """
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("work-went-on")
+        stretches = []
+        for which in (before, tasks):
+            begun = [entry for task in which for entry in history.select(Kind.OPERATION, "publish", task=task)]
+            ended = {task: history.truth("end", task) for task in which}
+            for task, entries in ended.items():
+                if len(entries) != 1:
+                    message = f"{task} was published once, and executed {len(entries)} times"
+                    inquiry.broken("not-once", message, *entries)
+            if not begun or not any(ended.values()):
+                inquiry.lacking("publications and executions")
+                return inquiry.finding("")
+            last = max((entry for entries in ended.values() for entry in entries), key=lambda entry: entry.at)
+            stretches.append((min(begun, key=lambda entry: entry.at), last))
+        usual_s, took_s = (last.at - first.at for first, last in stretches)
+        if took_s > usual_s + longer_s:
+            message = f"{len(tasks)} tasks took {took_s:.1f} s, as many before took {usual_s:.1f} s"
+            inquiry.broken("held-up", message, *stretches[1])
+        inquiry.seen()
+        return inquiry.finding(f"{len(tasks)} tasks went through in {took_s:.1f} s, as many before in {usual_s:.1f} s")
+
+    return Check("work-went-on", examine)
+
+
+def failures_told(tasks: Mapping[str, Collection[str]]) -> Check:
+    """A task whose tracking failed is named in a WARNING or ERROR of each of its logs. Violation: `silent-failure`."""
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("failures-told")
+        logs = {entry.value["log"]: entry for entry in history.observations("log")}
+        for task, told_by in tasks.items():
+            for log in told_by:
+                if log not in logs:
+                    inquiry.lacking(f"the log {log}")
+                elif not any(task in line for line in logs[log].value["lines"]):
+                    inquiry.broken("silent-failure", f"no WARNING or ERROR in {log} names {task}", logs[log])
+                else:
+                    inquiry.seen()
+        return inquiry.finding(f"the logs name each of {len(tasks)} tasks whose tracking failed")
+
+    return Check("failures-told", examine)
 
 
 def schema_kept() -> Check:

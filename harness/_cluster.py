@@ -44,6 +44,9 @@ P = TypeVar("P", bound=Process)
 WORKING = "working"
 """The mark at which a task stays that a scenario holds without another name for it."""
 
+STATE = "state"
+"""What the subject's processes leave to one another lies in the directory of this name."""
+
 _HERE = Path(__file__).parent
 _ROWS = "SELECT to_jsonb(t) FROM {table} t"
 _SESSIONS = """
@@ -146,6 +149,7 @@ class Cluster:
         self.database_url = postgres_url(self.servers.postgres, assignment.database)
         self.redis_database = assignment.redis_database
         self.directory = assignment.directory
+        self.state = self.directory / STATE
         self.history = History(self.directory / "history.jsonl")
         self.journal = Journal(self.directory, self.history)
         self.judgement: Judgement | None = None
@@ -429,6 +433,12 @@ class Cluster:
                 return record
             time.sleep(0.01)  # the pace of looking, bounded by the deadline above
 
+    def await_records(self, tasks: Sequence[Task], wanted: Collection[str] | Callable[[Record], bool]) -> None:
+        """Look at many records until each is as wanted; all of them together may take as long as one."""
+        deadline = time.monotonic() + self.timing.patience_s
+        for task in tasks:
+            self.await_record(task, wanted, within_s=deadline - time.monotonic())
+
     def watch(self, tasks: Sequence[Task], for_s: float) -> None:
         """Look at the records for a stretch in which nothing may happen to them."""
         deadline = time.monotonic() + for_s
@@ -641,6 +651,7 @@ class Cluster:
             redis_url(links.redis if links else self.servers.redis, self.redis_database),
             self._broker_url(links.broker if links else self.servers.broker),
             timing,
+            self.state,
         )
 
     def _broker_url(self, address: Address) -> str:

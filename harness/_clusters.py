@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness._cluster import Assignment, Cluster, subject_environment
+from harness._cluster import STATE, Assignment, Cluster, subject_environment
 from harness._command import run_to_end
 from harness._errors import NeverCame, SetupBroken
 from harness._local import LocalPrograms
@@ -107,7 +107,7 @@ class Clusters:
         if (servers.postgres.name, template) in self._prepared:
             return template
         url = create_database(servers.postgres, template, comment=spaces.comment)
-        place = Place(url, redis_url(servers.redis), redis_url(servers.redis), timing)
+        place = Place(url, redis_url(servers.redis), redis_url(servers.redis), timing, directory / STATE)
         argv = self._subject.command("prepare", place)
         if argv is not None:
             (directory / "defect").mkdir(exist_ok=True)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -200,6 +201,46 @@ def terminate_connections(url: str, application_unlike: str = f"{OWN_NAME}%") ->
         inject,
         lambda: {"terminated": list(ended)} if ended else None,
     )
+
+
+def exhaust_connections(url: str) -> Fault:
+    """Take every connection that the server of the database grants, and those that others have, until healed."""
+    held: list[psycopg.Connection[Any]] = []
+    refused: list[str] = []
+
+    def inject() -> None:
+        while not refused:
+            try:
+                held.append(psycopg.connect(url, autocommit=True, application_name=f"{OWN_NAME} hoard"))
+            except psycopg.OperationalError as error:
+                others = held[0].execute(
+                    "SELECT pg_terminate_backend(pid, %s) FROM pg_stat_activity "
+                    "WHERE client_addr IS NOT NULL AND application_name <> %s",
+                    [_TERMINATION_MS, f"{OWN_NAME} hoard"],
+                )
+                if not others.fetchall():
+                    refused.append(str(error).strip().splitlines()[-1])
+
+    def heal() -> None:
+        while held:
+            held.pop().close()
+
+    return Fault(
+        "exhaust connections",
+        "postgres",
+        inject,
+        lambda: {"connections": len(held), "refused": refused[0]} if refused else None,
+        heal,
+    )
+
+
+def occupy(directory: Path) -> Fault:
+    """Put a file where a directory would have to be, until healed."""
+
+    def landed() -> Evidence | None:
+        return {"file": str(directory)} if directory.is_file() else None
+
+    return Fault("occupy", str(directory), directory.touch, once(landed), lambda: directory.unlink(missing_ok=True))
 
 
 def pause_clients(server: Server, duration_s: float) -> Fault:

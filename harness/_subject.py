@@ -34,6 +34,7 @@ CAPABILITIES = {
     "registry-table": "records lie in a Postgres table",
     "registration-table": "workers register in a Postgres table",
     "tracking-errors": "tracking can fail apart from the task, and says so in the log",
+    "spool": "what it cannot record is kept in a directory, and recorded later",
     "eager": "eager executions are recorded",
     "policies": "what a sweep does is chosen: revoke, redeliver, requeue, report, also by task name",
     "stuck": "a sweep tells which tasks of living workers make no progress",
@@ -45,12 +46,16 @@ CAPABILITIES = {
 
 @dataclass(frozen=True)
 class Place:
-    """Where one process of the subject finds its servers; the URLs may lead through a proxy."""
+    """Where one process of the subject finds its servers; the URLs may lead through a proxy.
+
+    `state` is a directory for what its processes leave to one another; nothing is there at first, not even itself.
+    """
 
     postgres_url: str
     redis_url: str
     broker_url: str
     timing: Timing
+    state: Path
 
     def words(self) -> dict[str, str]:
         """The names that a TOML subject may use in braces."""
@@ -58,6 +63,7 @@ class Place:
             "postgres_url": self.postgres_url,
             "redis_url": self.redis_url,
             "broker_url": self.broker_url,
+            "state": str(self.state),
             "python": sys.executable,
             **{name: str(value) for name, value in asdict(self.timing).items()},
         }
@@ -272,7 +278,7 @@ def _known_tables(path: Path, table: Mapping[str, Any]) -> None:
 
 
 def _known_placeholders(path: Path, table: Mapping[str, Any]) -> None:
-    common = {**Place("", "", "", Timing()).words(), "app": ""}
+    common = {**Place("", "", "", Timing(), Path()).words(), "app": ""}
     texts = {f"environment.{name}": [value] for name, value in table.get("environment", {}).items()}
     texts |= {f"commands.{name}": value for name, value in table.get("commands", {}).items()}
     for where, parts in texts.items():

@@ -46,12 +46,16 @@ class Standing:
     """What of a record decides its next transition.
 
     `owner_lives` is told where a start may be a duplicate; `never_sent` of a FAILURE that no execution came to.
+    Reports that were kept through an outage come late: `publication_missing` is told until one is recorded, and
+    `overtaken` where the record's attempt began after the one that is reported now.
     """
 
     status: Status
     owner: Owner
     owner_lives: bool = False
     never_sent: bool = False
+    publication_missing: bool = False
+    overtaken: bool = False
 
     @property
     def ended(self) -> bool:
@@ -242,6 +246,8 @@ def _published(standing: Standing | None, retries: int) -> Decision:
     if standing is None or standing.never_sent:
         return Transition(Status.PENDING)
     if standing.ended:
+        if standing.publication_missing and not retries:
+            return Unchanged()
         return Refusal(f"published again after its end ({standing.status})")
     if retries and standing.status is Status.STARTED:
         # The retry's message may be running elsewhere before the first execution has said that it retries.
@@ -264,6 +270,8 @@ def _started(standing: Standing | None, owner: Owner) -> Decision:
         return Transition(Status.STARTED, note="its message turned up after all")
     if standing.ended:
         return Refusal(f"delivered again after its end ({standing.status})")
+    if standing.overtaken and standing.owner.attempt_id != owner.attempt_id:
+        return Refusal("an attempt that began later is known already")
     if standing.status is Status.STARTED:
         if standing.owner.attempt_id == owner.attempt_id:
             return Refusal("started twice by the same attempt")

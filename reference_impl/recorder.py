@@ -1,9 +1,10 @@
 """Tracking writes that cannot hurt a task: in order, behind a bound, kept while the database is away.
 
 Each process has one writer thread and one connection. A signal handler hands over its report and waits at
-most `write_timeout_s`; if the write is not done by then the task goes on and the write stays in the queue.
-While the writer is in trouble nobody waits at all. A report that the database refuses is dropped with an
-ERROR line; one that could not reach it is kept, up to `write_queue_limit`, and written later.
+most `write_timeout_s`; if the write is not done by then it is put on disk, the task goes on, and the write stays
+in the queue. From then on nobody waits until the queue has been written. A report that the database refuses is
+dropped with an ERROR line; one that could not reach it is kept, up to `write_queue_limit`, and written later, by
+another process if this one is killed.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
 
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
+from reference_impl import incarnation
 from reference_impl.connections import open_engine
 from reference_impl.lifecycle import Transition
 from reference_impl.registry import Outcome, Registry, Report
 from reference_impl.settings import Settings
+from reference_impl.spool import Spool, SpoolError, adopt
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +45,8 @@ class Ticket:
     written: threading.Event = field(default_factory=threading.Event)
     outcome: Outcome | None = None
     dropped: bool = False
+    kept: bool = False
+    spooled: int | None = None
 
     @property
     def answered(self) -> bool:
@@ -63,16 +69,22 @@ class Recorder:
         self._thread: threading.Thread | None = None
         self._noticing = threading.RLock()  # a signal handler may come while it is held
         self._trouble = False
+        self._answering = False
+        self._spool = Spool(settings)
+        self._heir = True
         self.failures = 0
         os.register_at_fork(after_in_child=self._start_afresh)
 
     def record(self, report: Report) -> Ticket:
-        """Hand over a report and wait for it within the bound. Never raises, never waits longer."""
+        """Hand over a report and wait for it within the bound. Never raises, never waits longer.
+
+        When it returns, the report is in the database, or on disk, or an ERROR line has told of its loss.
+        """
         ticket = self._submit(report)
         if self._trouble:
-            return ticket
-        if not ticket.wait(self._settings.write_timeout_s):
-            self._in_trouble(report, f"no answer from the database within {self._settings.write_timeout_s:g} s")
+            self._keep(ticket, "the database is away")
+        elif not ticket.wait(self._settings.write_timeout_s):
+            self._keep(ticket, f"no answer from the database within {self._settings.write_timeout_s:g} s")
         return ticket
 
     def note(self, report: Report) -> None:
@@ -92,8 +104,11 @@ class Recorder:
             if not last.wait(max(0.0, deadline - time.monotonic())):
                 break
         left = len(self._queue)
-        if left:
-            logger.error("tracking: %d reports were not written when this process ended", left)
+        lost = sum(ticket.spooled is None for ticket in list(self._queue))
+        if lost:
+            logger.error("tracking: %d reports were not written when this process ended", lost)
+        if left - lost:
+            logger.warning("tracking: %d reports are left on disk for another process to write", left - lost)
         return left
 
     def _submit(self, report: Report) -> Ticket:
@@ -120,8 +135,10 @@ class Recorder:
         self._notes = WeakValueDictionary()
         self._arrived = threading.Condition()
         self._thread = None
-        self._noticing = threading.RLock()  # a signal handler may come while it is held
-        self._trouble = False
+        self._noticing = threading.RLock()
+        self._trouble = self._answering = False
+        self._spool.forget()
+        self._heir = True
 
     def _write_all(self) -> None:
         registry = Registry(open_engine(self._settings))
@@ -140,8 +157,7 @@ class Recorder:
                     self._arrived.wait(pause_s)
                 pause_s = min(pause_s * 2, _RETRY_S_MAX)
             else:
-                self._queue.popleft()
-                ticket.written.set()
+                self._settle(ticket)
                 pause_s = _RETRY_S
 
     def _write(self, registry: Registry, ticket: Ticket) -> bool:
@@ -150,37 +166,92 @@ class Recorder:
             ticket.outcome = registry.apply(ticket.report)
         except SQLAlchemyError as error:
             if _unreachable(error):
-                self._in_trouble(ticket.report, _cause(error))
+                self._answering = False
+                self._keep(ticket, _cause(error))
                 return False
             self._drop(ticket, _cause(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the writer
             self._drop(ticket, f"{type(error).__name__}: {error}")
         _warn(ticket)
-        if self._trouble:
-            self._trouble = False
+        if self._trouble and not self._answering:
+            self._answering = True
             logger.warning("tracking: the database answers again; %d reports waiting", len(self._queue) - 1)
         return True
 
-    def _in_trouble(self, report: Report, cause: str) -> None:
-        """Say so once, whoever notices first: the writer, or one of those who wait."""
+    def _settle(self, ticket: Ticket) -> None:
+        """It is done with; the trouble is over when nothing waits any more."""
         with self._noticing:
-            noticed, self._trouble = self._trouble, True
-        if not noticed:
-            self._failed(report, f"{cause}; kept")
+            self._queue.popleft()
+            ticket.written.set()
+            if ticket.spooled is not None:
+                self._spool.done(ticket.spooled)
+            if not self._queue:
+                self._trouble = self._answering = False
+        if self._heir and incarnation.current() is None:
+            self._heir = False
+            threading.Thread(target=self._inherit, name="celery-tracker heir", daemon=True).start()
+
+    def _inherit(self) -> None:
+        """In a worker a sweep does this; elsewhere nobody would."""
+        engine = open_engine(self._settings)
+        try:
+            write_what_was_left(engine, self._settings)
+        except (SQLAlchemyError, OSError) as error:
+            logger.error("tracking: what other processes have left is not all written: %s", _cause(error))
+        finally:
+            engine.dispose()
+
+    def _keep(self, ticket: Ticket, cause: str) -> None:
+        """Put it on disk, and say so, once for each report: the writer notices, or who waits, or who comes later."""
+        with self._noticing:
+            if ticket.written.is_set() or ticket.kept:
+                return
+            level = logging.WARNING if self._trouble else logging.ERROR
+            self._trouble = self._heir = ticket.kept = True
+            try:
+                ticket.spooled = self._spool.keep(ticket.report)
+                self._failed(ticket.report, f"{cause}; kept", level)
+            except SpoolError as error:
+                self._failed(ticket.report, f"{cause}; {error}")
 
     def _drop(self, ticket: Ticket, cause: str) -> None:
         ticket.dropped = True
         self._failed(ticket.report, cause)
 
-    def _failed(self, report: Report, cause: str) -> None:
+    def _failed(self, report: Report, cause: str, level: int = logging.ERROR) -> None:
         self.failures += 1
-        logger.error(
-            "tracking: %s of task %s[%s] was not recorded: %s",
-            type(report.event).__name__,
-            report.task_name,
-            report.task_id,
-            " ".join(cause.split()),
-        )
+        _tell_failure(report, cause, level)
+
+
+def write_what_was_left(engine: Engine, settings: Settings) -> None:
+    """Write what processes of this machine have left on disk that are no more.
+
+    Raises SQLAlchemy's errors and OSError; what was not written stays there.
+    """
+    registry = Registry(engine)
+
+    def write(report: Report) -> None:
+        try:
+            registry.apply(report)
+        except SQLAlchemyError as error:
+            if _unreachable(error):
+                raise
+            _tell_failure(report, _cause(error))
+
+    count = adopt(settings, write)
+    if count:
+        logger.warning("tracking: %d reports written that ended processes had left on disk", count)
+
+
+def _tell_failure(report: Report, cause: str, level: int = logging.ERROR) -> None:
+    logger.log(
+        level,
+        "tracking: %s of task %s[%s] was not recorded: %s",
+        type(report.event).__name__,
+        report.task_name,
+        report.task_id,
+        " ".join(cause.split()),
+    )
 
 
 def _warn(ticket: Ticket) -> None:
@@ -221,7 +292,7 @@ def _unreachable(error: SQLAlchemyError) -> bool:
     return isinstance(error, OperationalError | InterfaceError)
 
 
-def _cause(error: SQLAlchemyError) -> str:
+def _cause(error: Exception) -> str:
     original = getattr(error, "orig", None) or error
     text = str(original).strip().splitlines()
     return f"{type(original).__name__}: {text[0] if text else ''}"

@@ -51,6 +51,8 @@ from reference_impl.models import Attempt, AuditEntry, TaskRecord
 AWAITING_REDELIVERY = "awaiting redelivery"
 NOT_PUBLISHED = "not-published"
 
+_STALL = timedelta(seconds=0.1)
+
 Arguments = tuple[Any, Any]
 
 
@@ -123,6 +125,7 @@ def apply_within(connection: Connection, report: Report) -> Outcome:
         return Outcome(Unchanged(), None)  # that a worker has it is not kept, only what it has
     if isinstance(report.event, Published) and _insert_published(connection, report):
         return Outcome(Transition(Status.PENDING), None)
+    age_at_least = report.age
     row = connection.execute(_LOCKED, {"sought": report.task_id}).one_or_none()
     standing = None
     fate = _Fate.UNKNOWN
@@ -133,6 +136,8 @@ def apply_within(connection: Connection, report: Report) -> Outcome:
             Owner(row.incarnation_id, row.attempt_id),
             owner_lives=fate is _Fate.ALIVE,
             never_sent=row.status == Status.FAILURE and row.reason == NOT_PUBLISHED,
+            publication_missing=row.queued_at is None,
+            overtaken=row.started_at is not None and row.database_now - age_at_least < row.started_at,
         )
     elif isinstance(refusal := decide(None, report.event), Refusal):
         return Outcome(refusal, None)
@@ -216,6 +221,7 @@ def lose_attempt(connection: Connection, attempt_id: UUID) -> None:
 def _insert_published(connection: Connection, report: Report) -> bool:
     """The common case of a publication in one statement and its audit entry."""
     args, kwargs = report.arguments() if report.arguments else (None, None)
+    sent = report.age
     statement = (
         upsert(_TASKS)
         .values(
@@ -226,7 +232,7 @@ def _insert_published(connection: Connection, report: Report) -> bool:
             args=args,
             kwargs=kwargs,
             eta=report.eta,
-            queued_at=func.clock_timestamp() - report.age,
+            queued_at=func.clock_timestamp() - sent,
         )
         .on_conflict_do_nothing()
         .returning(_TASKS.c.queued_at)
@@ -234,6 +240,10 @@ def _insert_published(connection: Connection, report: Report) -> bool:
     queued_at = connection.execute(statement).scalar_one_or_none()
     if queued_at is None:
         return False
+    if report.age - sent > _STALL:
+        # Whoever stood still meanwhile, the database's clock was read after it, or long before the answer came.
+        queued_at = connection.execute(select(func.clock_timestamp())).scalar_one() - report.age
+        connection.execute(update(_TASKS).where(_TASKS.c.task_id == report.task_id).values(queued_at=queued_at))
     _audit(connection, report, Transition(Status.PENDING), None, queued_at, None)
     return True
 

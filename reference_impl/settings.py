@@ -69,6 +69,11 @@ class Settings(BaseSettings):
     write_queue_limit: int = Field(
         default=10_000, ge=1, description="tracking writes a process keeps while the database is away"
     )
+    spool_directory: Path | None = Field(
+        default=None,
+        description="where such writes are kept on disk, too, for the processes of one registry on one machine; one "
+        "in the system's temporary directory when it is not set, which may not outlive a container",
+    )
     revocation_wait_s: float = Field(
         default=5.0, gt=0, le=600, description="seconds a redelivered task waits for unreadable revocations"
     )

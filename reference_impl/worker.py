@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from reference_impl import incarnation
 from reference_impl.connections import open_engine
 from reference_impl.incarnation import Identity, start_keeper
+from reference_impl.recorder import write_what_was_left
 from reference_impl.settings import Settings
 from reference_impl.sweep import Finding, sweep
 
@@ -29,7 +30,7 @@ class Sweeper:
         self._stopping = threading.Event()
         self._keeper: subprocess.Popen[bytes] | None = None
         self._told: tuple[Finding, ...] = ()
-        self._last_failure: str | None = None
+        self._failures: dict[str, str] = {}
 
     def register(self) -> None:
         """Take up the lease before the first task can be claimed, or leave that to the keeper if it takes long."""
@@ -54,30 +55,35 @@ class Sweeper:
     def _run(self) -> None:
         engine = open_engine(self._settings, pool_size=2)
         while not self._stopping.is_set():
-            self._sweep_once(engine)
+            self._attempt("inheritance", lambda: write_what_was_left(engine, self._settings))
+            self._attempt("sweep", lambda: self._sweep_once(engine))
             self._tend_keeper()
             self._stopping.wait(self._settings.sweep_interval_s)
 
-    def _sweep_once(self, engine: Engine) -> None:
+    def _attempt(self, what: str, work: Callable[[], None]) -> None:
+        """A part of a pass that fails must not end the worker or the next pass; each new cause is told once."""
         try:
-            report = sweep(
-                engine,
-                self._app,
-                self._settings,
-                by=f"sweep {self._identity.node}",
-                own=self._identity.incarnation_id,
-                told=self._told,
-            )
-        except Exception as error:  # noqa: BLE001 - a failed pass must not end the worker or the next pass
+            work()
+        except Exception as error:  # noqa: BLE001 - see above
             original = getattr(error, "orig", None) or error
             cause = f"{type(original).__name__}: {' '.join(str(original).split())}"
-            if cause != self._last_failure:
-                logger.error("tracking: sweep by %s failed: %s", self._identity.node, cause)
-            self._last_failure = cause
+            if cause != self._failures.get(what):
+                logger.error("tracking: %s by %s failed: %s", what, self._identity.node, cause)
+            self._failures[what] = cause
         else:
-            self._last_failure = None
-            if report.skipped is None:
-                self._told = report.findings
+            self._failures.pop(what, None)
+
+    def _sweep_once(self, engine: Engine) -> None:
+        report = sweep(
+            engine,
+            self._app,
+            self._settings,
+            by=f"sweep {self._identity.node}",
+            own=self._identity.incarnation_id,
+            told=self._told,
+        )
+        if report.skipped is None:
+            self._told = report.findings
 
     def _tend_keeper(self) -> None:
         if self._keeper is not None and self._keeper.poll() is not None and not self._stopping.is_set():

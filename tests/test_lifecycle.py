@@ -185,6 +185,22 @@ def test_a_second_delivery_of_a_task_whose_worker_lives_is_a_duplicate() -> None
     assert decide(before, Started(ANOTHER)) == Transition(Status.STARTED, note=DUPLICATE, warn=True)
 
 
+@pytest.mark.parametrize("status", sorted(ENDED))
+def test_a_publication_that_comes_late_completes_the_record(status: Status) -> None:
+    """Kept through an outage, it may be written after the end; a second one would be another matter."""
+    missing, known = (Standing(status, ME, publication_missing=missing) for missing in (True, False))
+
+    assert decide(missing, Published()) == Unchanged()
+    assert isinstance(decide(missing, Published(retries=1)), Refusal)
+    assert isinstance(decide(known, Published()), Refusal)
+
+
+@pytest.mark.parametrize("status", sorted(OPEN))
+def test_a_start_that_comes_late_takes_nothing_over(status: Status) -> None:
+    """An attempt that began later has the record; the earlier one is known from its own table."""
+    assert isinstance(decide(Standing(status, ANOTHER, overtaken=True), Started(ME)), Refusal)
+
+
 @pytest.mark.parametrize(
     ("event", "after"),
     [

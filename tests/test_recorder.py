@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ from harness._proxy import Mode, Proxy
 from harness._servers import Servers
 from reference_impl.lifecycle import Event, Owner, Progressed, Published, Started, Succeeded, Transition
 from reference_impl.models import AuditEntry, TaskRecord
-from reference_impl.recorder import Recorder, Ticket, guarded
+from reference_impl.recorder import Recorder, Ticket, guarded, write_what_was_left
 from reference_impl.registry import Report
 from reference_impl.settings import load_settings
 
@@ -42,11 +43,12 @@ def storing(value: object) -> Report:
 
 
 @pytest.fixture
-def recorder(registry_database: str) -> MakeRecorder:
-    """Makes a recorder on the database of this test."""
+def recorder(registry_database: str, tmp_path: Path) -> MakeRecorder:
+    """Makes a recorder on the database of this test, with a spool of its own."""
 
     def make(url: str = registry_database, *, write_timeout_s: float = WITHIN_S, **settings: Any) -> Recorder:
-        return Recorder(load_settings(database_url=url, write_timeout_s=write_timeout_s, **settings))
+        spool = {"spool_directory": tmp_path / "spool"}
+        return Recorder(load_settings(database_url=url, write_timeout_s=write_timeout_s, **spool | settings))
 
     return make
 
@@ -70,6 +72,12 @@ def errors(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """The ERROR lines of the recorder."""
     caplog.set_level(logging.INFO, logger="reference_impl.recorder")
     return lambda: [entry.getMessage() for entry in caplog.records if entry.levelno == logging.ERROR]
+
+
+@pytest.fixture
+def warnings(errors: object, caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """The WARNING lines of the recorder."""
+    return lambda: [entry.getMessage() for entry in caplog.records if entry.levelno == logging.WARNING]
 
 
 def trail(engine: Engine) -> list[tuple[str, str]]:
@@ -152,9 +160,14 @@ def test_nobody_waits_longer_than_the_bound(
 
 
 def test_reports_are_kept_while_the_database_is_away(
-    recorder: MakeRecorder, engine: Engine, link: Proxy, linked_url: str, errors: Callable[[], list[str]]
+    recorder: MakeRecorder,
+    engine: Engine,
+    link: Proxy,
+    linked_url: str,
+    errors: Callable[[], list[str]],
+    warnings: Callable[[], list[str]],
 ) -> None:
-    """What happens during an outage is written after it, in order; one ERROR line tells of it, however many wait."""
+    """What happens during an outage is written after it, in order; an ERROR tells the first, WARNINGs the others."""
     door = recorder(linked_url, write_timeout_s=SOON_S)
     assert written(door.record(report("before")))
     link.set(Mode.REFUSE)
@@ -167,9 +180,118 @@ def test_reports_are_kept_while_the_database_is_away(
     assert kept == [False] * 3
     assert all(written(ticket) for ticket in tickets)
     assert [task for task, _ in trail(engine)] == ["before", "during 0", "during 1", "during 2"]
-    assert len(errors()) == door.failures == 1
-    assert errors()[0].startswith("tracking: Started of task mail.send[during 0] was not recorded: ")
-    assert errors()[0].endswith("; kept")
+    assert door.failures == 3
+    assert [line.split(" was not recorded: ")[0] for line in (*errors(), *warnings()[:2])] == [
+        f"tracking: Started of task mail.send[during {number}]" for number in range(3)
+    ]
+    assert all(line.endswith("; kept") for line in (*errors(), *warnings()[:2]))
+    assert warnings()[2].startswith("tracking: the database answers again; ")
+
+
+def test_nobody_waits_until_the_queue_is_written(
+    recorder: MakeRecorder, engine: Engine, link: Proxy, linked_url: str
+) -> None:
+    """When the database answers again, a new report does not wait behind all that was kept."""
+    door = recorder(linked_url, write_timeout_s=1.0)
+    assert written(door.record(report("t")))
+    link.set(Mode.REFUSE)
+    door.record(report("kept"))
+    with engine.begin() as lock:
+        lock.execute(text("SELECT 1 FROM celery_task_registry FOR UPDATE"))
+        behind = door.record(report("t", Started(Owner(None, uuid4()))))
+        link.set(Mode.PASS)
+        await_until("an answer", lambda: door._answering or None, WITHIN_S)
+
+        start = time.monotonic()
+        last = door.record(report("last"))
+        took = time.monotonic() - start
+
+    assert took < 1.0
+    assert written(behind)
+    assert written(last)
+
+
+# -- kept on disk --------------------------------------------------------------------------------------------------
+
+
+def kept_by_an_ended_process(recorder: MakeRecorder, link: Proxy, linked_url: str, *reports: Report) -> Recorder:
+    """Reports of a process that has ended, as far as its files can tell: its lock is gone."""
+    door = recorder(linked_url, write_timeout_s=SOON_S)
+    link.set(Mode.REFUSE)
+    for kept in reports:
+        door.record(kept)
+    door._spool.forget()
+    return door
+
+
+def test_what_an_ended_process_has_left_is_written(
+    recorder: MakeRecorder, engine: Engine, link: Proxy, linked_url: str, tmp_path: Path
+) -> None:
+    """Its reports reach the database, in their order and with their times, and the file is gone."""
+    owner = Owner(uuid4(), uuid4())
+    long_ago = time.monotonic() - 60
+    door = kept_by_an_ended_process(
+        recorder,
+        link,
+        linked_url,
+        report("t", happened=long_ago),
+        report("t", Started(owner), happened=long_ago + 1),
+        report("t", Succeeded(owner), happened=long_ago + 2),
+    )
+
+    write_what_was_left(engine, door._settings)
+
+    with engine.connect() as connection:
+        age = connection.execute(text("SELECT clock_timestamp() - queued_at FROM celery_task_registry")).scalar_one()
+    assert trail(engine) == [("t", status) for status in ("PENDING", "STARTED", "SUCCESS")]
+    assert 60 <= age.total_seconds() < 60 + WITHIN_S
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_what_a_living_process_keeps_is_its_own(
+    recorder: MakeRecorder, engine: Engine, link: Proxy, linked_url: str, tmp_path: Path
+) -> None:
+    """Nobody else writes what a process still has to write; it does so itself, and removes its file."""
+    door = recorder(linked_url, write_timeout_s=SOON_S)
+    link.set(Mode.REFUSE)
+    ticket = door.record(report("t"))
+
+    write_what_was_left(engine, door._settings)
+    of_others = trail(engine)
+    link.set(Mode.PASS)
+
+    assert of_others == []
+    assert written(ticket)
+    assert trail(engine) == [("t", "PENDING")]
+    assert list((tmp_path / "spool").iterdir()) == []
+
+
+def test_a_process_that_is_no_worker_writes_what_others_have_left(
+    recorder: MakeRecorder, engine: Engine, link: Proxy, linked_url: str
+) -> None:
+    """Where no worker sweeps, the next process that has something to tell tells that, too."""
+    kept_by_an_ended_process(recorder, link, linked_url, report("left"))
+
+    assert written(recorder().record(report("mine")))
+
+    await_until("the report that was left", lambda: len(trail(engine)) > 1 or None, WITHIN_S)
+    assert sorted(trail(engine)) == [("left", "PENDING"), ("mine", "PENDING")]
+
+
+def test_without_a_spool_it_says_so(
+    recorder: MakeRecorder, link: Proxy, linked_url: str, tmp_path: Path, errors: Callable[[], list[str]]
+) -> None:
+    """A report that cannot be put on disk waits in memory, with an ERROR that says why; it is written all the same."""
+    (tmp_path / "a file").touch()
+    door = recorder(linked_url, write_timeout_s=SOON_S, spool_directory=tmp_path / "a file")
+    link.set(Mode.REFUSE)
+
+    ticket = door.record(report("t"))
+    link.set(Mode.PASS)
+
+    assert "it is in memory only" in errors()[0]
+    assert "a file" in errors()[0]
+    assert written(ticket)
 
 
 def test_of_progress_only_the_last_waits(
@@ -269,7 +391,7 @@ def test_a_report_that_is_refused_is_dropped(
 
 
 def test_flushing_tells_what_is_left(
-    recorder: MakeRecorder, link: Proxy, linked_url: str, errors: Callable[[], list[str]]
+    recorder: MakeRecorder, link: Proxy, linked_url: str, warnings: Callable[[], list[str]]
 ) -> None:
     """A flush waits up to its bound, and says in the log how many reports remain unwritten."""
     door = recorder(linked_url, write_timeout_s=SOON_S)
@@ -280,6 +402,21 @@ def test_flushing_tells_what_is_left(
     left = door.flush(0.1)
 
     assert left == 3
+    assert warnings()[-1] == "tracking: 3 reports are left on disk for another process to write"
+
+
+def test_flushing_counts_what_is_lost(
+    recorder: MakeRecorder, link: Proxy, linked_url: str, tmp_path: Path, errors: Callable[[], list[str]]
+) -> None:
+    """What is in memory only ends with its process, and is counted."""
+    (tmp_path / "a file").touch()
+    door = recorder(linked_url, write_timeout_s=SOON_S, spool_directory=tmp_path / "a file")
+    link.set(Mode.REFUSE)
+    for number in range(3):
+        door.record(report(f"task {number}"))
+
+    door.flush(0.1)
+
     assert errors()[-1] == "tracking: 3 reports were not written when this process ended"
 
 

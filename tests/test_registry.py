@@ -281,6 +281,38 @@ def test_a_late_publication_fills_in_what_only_it_knows(
     assert len(trail()) == 1
 
 
+def test_a_publication_that_is_written_after_the_end_fills_in_what_only_it_knows(
+    registry: Registry, record: Callable[[], dict[str, Any]], trail: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """Kept through an outage, it completes the record; the end stands, and nothing was refused."""
+    owner = attempt()
+    registry.apply(report(Started(owner), age_s=5))
+    registry.apply(report(Succeeded(owner), age_s=4))
+
+    registry.apply(report(Published(), age_s=6, arguments=lambda: (["x"], {})))
+
+    row = record()
+    assert (row["status"], row["args"]) == ("SUCCESS", ["x"])
+    assert row["queued_at"] <= row["started_at"] <= row["completed_at"]
+    assert not any(entry["refused"] for entry in trail())
+
+
+def test_an_attempt_that_began_earlier_does_not_take_the_record_over(
+    registry: Registry, record: Callable[[], dict[str, Any]], attempts: Callable[[], dict[UUID, dict[str, Any]]]
+) -> None:
+    """Its report was kept through an outage: the later attempt has the record, and the earlier one is known too."""
+    earlier, later = attempt(), attempt(OTHER_WORKER)
+    registry.apply(report(Published(), age_s=60))
+    registry.apply(report(Started(later)))
+
+    outcome = registry.apply(report(Started(earlier), age_s=30))
+
+    assert isinstance(outcome.decision, Refusal)
+    assert outcome.may_run
+    assert record()["attempt_id"] == later.attempt_id
+    assert set(attempts()) == {earlier.attempt_id, later.attempt_id}
+
+
 def test_a_second_publication_changes_nothing(registry: Registry, record: Callable[[], dict[str, Any]]) -> None:
     """The same publication reported twice leaves the first."""
     registry.apply(report(Published(), arguments=lambda: ([1], {})))

@@ -10,7 +10,9 @@ import pytest
 from harness import CAPABILITIES, Place, Timing, UsageError
 from harness._subject import load_subject
 
-PLACE = Place("postgresql://postgres@127.0.0.1:1/db", "redis://127.0.0.1:2/3", "amqp://127.0.0.1:4/5", Timing())
+PLACE = Place(
+    "postgresql://postgres@127.0.0.1:1/db", "redis://127.0.0.1:2/3", "amqp://127.0.0.1:4/5", Timing(), Path("state")
+)
 
 MINIMAL = """
 name = "mine"
