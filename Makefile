@@ -63,8 +63,8 @@ agree: $(READY) ## compare the last reports of two runtimes, promise by promise
 images: $(READY) ## build the images that RUNTIME=containers needs
 	@$(BIN)/python -m harness._images
 
-bench: $(READY) ## speeds of the harness, as ratios and shares
-	@$(BIN)/python -m tests.bench
+bench: $(READY) ## speeds, what tracking costs, false alarms and detections; ARGS="cost" for one part
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 lock: $(READY) ## resolve pyproject.toml into requirements.lock again
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --all-extras \

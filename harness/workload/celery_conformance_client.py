@@ -52,6 +52,15 @@ def _publish(
         return time.monotonic() - began
 
 
+def _publish_many(app: Celery, task: str, queue: str, count: int) -> float:
+    """Publish one task after the other without arguments; returns how long all of them took, in seconds."""
+    publish = app.tasks[f"conformance.{task}"].apply_async
+    began = time.monotonic()
+    for _ in range(count):
+        publish(queue=queue)
+    return time.monotonic() - began
+
+
 def _compose(app: Celery, kind: str, queue: str) -> list[str]:
     """Publish several tasks in one of Celery's ways to compose them; returns all ids, the last one's at the end."""
     member = app.tasks["conformance.ok"].s().set(queue=queue)
@@ -144,6 +153,7 @@ def _arguments(text: str, make: str | None) -> Iterator[tuple[tuple[Any, ...], d
 
 _ACTIONS = {
     "publish": _publish,
+    "publish_many": _publish_many,
     "compose": _compose,
     "eager": _eager,
     "describe": _describe,

@@ -41,6 +41,9 @@ if ASKED_TO_ACCEPT := os.environ.get("CELERY_CONFORMANCE_ACCEPT"):
 if PATIENCE_S := os.environ.get("CELERY_CONFORMANCE_SOFT_SHUTDOWN_S"):
     current_app.conf.worker_soft_shutdown_timeout = float(PATIENCE_S)
 
+if os.environ.get("CELERY_CONFORMANCE_PLAIN_RESULTS"):
+    current_app.conf.result_extended = False
+
 if PERIODIC := os.environ.get("CELERY_CONFORMANCE_BEAT"):
     _asked = json.loads(PERIODIC)
     current_app.conf.beat_schedule = {
@@ -126,6 +129,11 @@ class Unspeakable:
 def ok(self: Any, execution: str, value: Any = "done") -> Any:
     """Return what was given."""
     return value
+
+
+@shared_task(name="conformance.noop")
+def noop() -> None:
+    """Return at once, and leave nothing in the journal, which would take longer than all the rest."""
 
 
 @probe()
