@@ -24,7 +24,7 @@ from weakref import WeakValueDictionary
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
-from reference_impl import incarnation
+from reference_impl import incarnation, metrics
 from reference_impl.connections import open_engine
 from reference_impl.lifecycle import Transition
 from reference_impl.registry import Outcome, Registry, Report
@@ -107,6 +107,7 @@ class Recorder:
         lost = sum(ticket.spooled is None for ticket in list(self._queue))
         if lost:
             logger.error("tracking: %d reports were not written when this process ended", lost)
+            metrics.tracking_failed(lost)
         if left - lost:
             logger.warning("tracking: %d reports are left on disk for another process to write", left - lost)
         return left
@@ -151,6 +152,7 @@ class Recorder:
                 kept = not self._write(registry, ticket)
             except Exception:  # noqa: BLE001 - a mistake in here must not stand in the way of the next report
                 traceback.print_exc()
+                metrics.tracking_failed()
                 kept = False
             if kept:
                 with self._arrived:
@@ -173,6 +175,7 @@ class Recorder:
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the writer
             self._drop(ticket, f"{type(error).__name__}: {error}")
         _warn(ticket)
+        metrics.decided(ticket.outcome.decision if ticket.outcome else None)
         if self._trouble and not self._answering:
             self._answering = True
             logger.warning("tracking: the database answers again; %d reports waiting", len(self._queue) - 1)
@@ -232,7 +235,7 @@ def write_what_was_left(engine: Engine, settings: Settings) -> None:
 
     def write(report: Report) -> None:
         try:
-            registry.apply(report)
+            metrics.decided(registry.apply(report).decision)
         except SQLAlchemyError as error:
             if _unreachable(error):
                 raise
@@ -244,6 +247,7 @@ def write_what_was_left(engine: Engine, settings: Settings) -> None:
 
 
 def _tell_failure(report: Report, cause: str, level: int = logging.ERROR) -> None:
+    metrics.tracking_failed()
     logger.log(
         level,
         "tracking: %s of task %s[%s] was not recorded: %s",
@@ -272,6 +276,7 @@ def guarded(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
                 logger.error(
                     "tracking: %s of task %s failed: %s: %s", what, _task_of(kwargs), type(error).__name__, error
                 )
+                metrics.tracking_failed()
 
         return guard
 

@@ -117,6 +117,10 @@ class Settings(BaseSettings):
         le=16_777_216,
         description="largest message that is kept to be sent again, in bytes; only of tasks whose policy is requeue",
     )
+    metrics_port: int = Field(
+        default=0, ge=0, le=65535, description="port at which a worker serves Prometheus metrics; 0 serves none"
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="address at which a worker serves Prometheus metrics")
     masked_names: frozenset[str] = Field(
         default=frozenset({"password", "passwd", "secret", "token", "api_key", "apikey", "authorization"}),
         description="argument and dictionary names whose values are stored as ***",

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from celery import Celery
 from sqlalchemy import Engine
 
-from reference_impl import incarnation
+from reference_impl import incarnation, metrics
 from reference_impl.connections import open_engine
 from reference_impl.incarnation import Identity, start_keeper
 from reference_impl.recorder import write_what_was_left
@@ -38,7 +38,8 @@ class Sweeper:
         _bounded("worker registration", self._settings.write_timeout_s * 4, self._register)
 
     def start(self) -> None:
-        """Begin to sweep; the first pass is the sweep at worker start."""
+        """Begin to sweep, and to serve metrics; the first pass is the sweep at worker start."""
+        metrics.serve(self._settings)
         threading.Thread(target=self._run, name="celery-tracker sweeper", daemon=True).start()
 
     def stop(self) -> None:
@@ -101,6 +102,7 @@ def _bounded(what: str, timeout_s: float, work: Callable[[], None]) -> None:
             work()
         except Exception as error:  # noqa: BLE001 - tracking trouble must not keep a worker from starting
             logger.error("tracking: %s failed: %s: %s", what, type(error).__name__, " ".join(str(error).split()))
+            metrics.tracking_failed()
 
     thread = threading.Thread(target=attempt, name=f"celery-tracker {what}", daemon=True)
     thread.start()

@@ -1,0 +1,234 @@
+"""What Prometheus is told: the tracker's counts, those of pool children included, and the open tasks.
+
+Counts are made where things happen, in any process. In the multiprocess mode of `prometheus_client` each process
+keeps its own in a file of one directory (`PROMETHEUS_MULTIPROC_DIR`), and a worker's main process serves their sum.
+They are written through to the file at once, so those of a killed child are not lost; they only ever grow, so the
+files of ended children stay, and `mark_process_dead`, which removes gauges of the dead, has nothing to remove.
+
+The open tasks are no count of any process but a fact of the database, asked at each scrape: one that cannot be
+asked leaves them out, as neither 0 nor what was true before would be true.
+
+The library guards its values by locks. A signal handler that counts while its own thread does would wait for
+itself, and a child that is forked meanwhile would inherit a lock that nobody opens. So counts queue up, and whoever
+comes while another one counts leaves his to that one; forks wait for the end of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server, values
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from reference_impl.connections import open_engine
+from reference_impl.lifecycle import ENDED, OPEN, Decision, Transition
+from reference_impl.settings import ConfigurationError, Settings
+
+logger = logging.getLogger(__name__)
+
+DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+OPEN_TASKS = "celery_tracker_open_tasks"
+ACTIONS = ("revoked", "left to redelivery", "requeued")
+RESULTS = ("done", "skipped", "failed")
+
+_ASK_S = 2.0
+_COUNT_OPEN = text("""
+    SELECT status, count(*) AS tasks FROM celery_task_registry WHERE status = ANY(:open) GROUP BY status
+""")
+
+
+def _make_directory() -> None:
+    """The library opens files in it as soon as a metric is defined, and does not make it."""
+    directory = os.environ.get(DIRECTORY_VARIABLE)
+    if not directory:
+        return
+    try:
+        Path(directory).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{DIRECTORY_VARIABLE} is {directory!r}, which is no directory and cannot be made: {error.strerror}; "
+            "name one that this process may write to, or unset it"
+        ) from error
+
+
+_make_directory()
+
+_errors = Counter(
+    "celery_tracker_tracking_errors",
+    "Reports that were not recorded in time or at all, handlers that failed, tasks that a sweep could not close.",
+)
+_sweeps = Counter("celery_tracker_sweeps", "Sweeps that were made, left to another one, or failed.", ["result"])
+_seconds = Histogram(
+    "celery_tracker_sweep_seconds",
+    "How long the sweeps took that were made or failed.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+_overruns = Counter("celery_tracker_sweep_overruns", "Sweeps that took longer than sweep_interval_s.")
+_stale = Counter("celery_tracker_stale_tasks_found", "Open tasks that a sweep found without a living worker.")
+_closed = Counter("celery_tracker_tasks_closed", "Tasks that a sweep took away from dead workers.", ["action"])
+_ended = Counter("celery_tracker_tasks_ended", "Tasks whose end was recorded, by their status.", ["status"])
+
+# Made now, so that each series is there before the first of its kind: Prometheus cannot see an increase from nothing.
+_sweeps_by_result = {result: _sweeps.labels(result) for result in RESULTS}
+_closed_by_action = {action: _closed.labels(action) for action in ACTIONS}
+_ended_by_status = {status: _ended.labels(status) for status in sorted(ENDED)}
+
+_counting = threading.Lock()
+_waiting: deque[Callable[[], None]] = deque(maxlen=10_000)
+_broken = False
+
+
+def tracking_failed(times: int = 1) -> None:
+    """Something was not recorded, in time or at all."""
+    _count(partial(_errors.inc, times))
+
+
+def decided(decision: Decision | None) -> None:
+    """The registry decided on a report; ends are counted."""
+    if isinstance(decision, Transition) and decision.to in ENDED:
+        _count(_ended_by_status[decision.to].inc)
+
+
+def found_stale() -> None:
+    """A sweep found a task without a living worker."""
+    _count(_stale.inc)
+
+
+def took_away(action: str) -> None:
+    """A sweep took a task away from a dead worker."""
+    _count(_closed_by_action[action].inc)
+
+
+def swept(result: str, seconds: float, due_s: float) -> None:
+    """A sweep ended; `due_s` after its beginning the next one is due."""
+    _count(_sweeps_by_result[result].inc)
+    if result == "skipped":
+        return
+    _count(partial(_seconds.observe, seconds))
+    if seconds > due_s:
+        _count(_overruns.inc)
+
+
+def serve(settings: Settings) -> None:
+    """Serve /metrics from a worker's main process where a port is set; what keeps it from that is one ERROR line."""
+    if not settings.metrics_port:
+        return
+    if not _are_shared():
+        logger.error(
+            "tracking: metrics_port is %d, but no metrics are served, as those of pool children would be missing: "
+            "export %s before the worker starts, naming a directory of this worker alone that is empty then",
+            settings.metrics_port,
+            DIRECTORY_VARIABLE,
+        )
+        return
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    registry.register(OpenTasks(settings))
+    try:
+        server, _ = start_http_server(settings.metrics_port, settings.metrics_host, registry)
+    except OSError as error:
+        logger.error(
+            "tracking: metrics are not served at %s:%d: %s; give each worker of a host a metrics_port of its own",
+            settings.metrics_host,
+            settings.metrics_port,
+            error.strerror or error,
+        )
+        return
+    # A child that kept the socket would keep the port from the worker's next life, and answer nobody.
+    os.register_at_fork(after_in_child=server.socket.close)
+
+
+def _are_shared() -> bool:
+    """Whether counts go into files; the library decided that when it was first imported."""
+    directory = os.environ.get(DIRECTORY_VARIABLE, "")
+    return directory != "" and Path(directory).is_dir() and values.ValueClass is not values.MutexValue
+
+
+class OpenTasks(Collector):
+    """The open tasks of the whole registry by status, at the time of the scrape; nothing if it cannot be asked."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._asking = threading.Lock()
+
+    def collect(self) -> Iterator[Metric]:
+        """One gauge, or none."""
+        counts = self._ask()
+        if counts is None:
+            return
+        told = GaugeMetricFamily(OPEN_TASKS, "Open tasks of the whole registry, by their status.", labels=["status"])
+        for status in sorted(OPEN):
+            told.add_metric([status], counts.get(status, 0))
+        yield told
+
+    def _ask(self) -> dict[str, int] | None:
+        """Ask in a thread of its own, as a frozen database holds whoever asks it; no more than one stays there."""
+        deadline = time.monotonic() + _ASK_S
+        if not self._asking.acquire(timeout=_ASK_S):
+            return None
+        answer: SimpleQueue[dict[str, int] | None] = SimpleQueue()
+
+        def ask() -> None:
+            counts = None
+            try:
+                with suppress(SQLAlchemyError):
+                    counts = self._look()
+            finally:
+                self._asking.release()
+                answer.put(counts)
+
+        threading.Thread(target=ask, name="celery-tracker open tasks", daemon=True).start()
+        with suppress(Empty):
+            return answer.get(timeout=max(0.0, deadline - time.monotonic()))
+        return None
+
+    def _look(self) -> dict[str, int]:
+        engine = open_engine(self._settings)  # of one look: a connection kept from scrape to scrape may be dead by then
+        try:
+            with engine.begin() as connection:
+                connection.execute(text(f"SET LOCAL statement_timeout = {int(_ASK_S * 1000)}"))
+                rows = connection.execute(_COUNT_OPEN, {"open": sorted(OPEN)}).all()
+        finally:
+            engine.dispose()
+        return {row.status: row.tasks for row in rows}
+
+
+def _count(add: Callable[[], None]) -> None:
+    """Never waits, never raises: a count that is lost harms no task."""
+    _waiting.append(add)
+    while _waiting and _counting.acquire(blocking=False):
+        try:
+            while _waiting:
+                _waiting.popleft()()
+        except Exception as error:  # noqa: BLE001 - the directory was removed, or its disk is full
+            _tell_once(error)
+        finally:
+            _counting.release()
+
+
+def _tell_once(error: Exception) -> None:
+    global _broken  # noqa: PLW0603 - one line for each process
+    if not _broken:
+        logger.error("tracking: counts of this process are lost to metrics: %s: %s", type(error).__name__, error)
+    _broken = True
+
+
+def _go_on_in_child() -> None:
+    _waiting.clear()  # what waits there is the parent's
+    _counting.release()
+
+
+os.register_at_fork(before=_counting.acquire, after_in_parent=_counting.release, after_in_child=_go_on_in_child)
