@@ -25,6 +25,13 @@ from harness._checks_liveness import (
     unchanged_between,
     untouched_until,
 )
+from harness._checks_metrics import (
+    closings_logged,
+    errors_counted,
+    metrics_told,
+    open_tasks_told,
+    sweeps_counted,
+)
 from harness._checks_outcome import (
     ends_kept,
     executed,
@@ -85,13 +92,14 @@ from harness._faults import (
 )
 from harness._history import Entry, History, Kind
 from harness._proxy import Mode
-from harness._subject import CAPABILITIES, Place, Subject
+from harness._subject import CAPABILITIES, METRICS, MetricsPlace, Place, Subject
 from harness._timing import Timing
 from harness._verdict import Check, Finding, Inquiry, Judgement, Verdict, Violation, certify
 from harness._view import Record, View
 
 __all__ = [
     "CAPABILITIES",
+    "METRICS",
     "Check",
     "Client",
     "ClientFailed",
@@ -105,6 +113,7 @@ __all__ = [
     "Inquiry",
     "Judgement",
     "Kind",
+    "MetricsPlace",
     "Mode",
     "NeverCame",
     "Place",
@@ -127,12 +136,14 @@ __all__ = [
     "certify",
     "cleanup_guarded",
     "closed_once",
+    "closings_logged",
     "connections_apart",
     "dead_tasks_closed",
     "disconnect",
     "duplicate_reported",
     "ended_once",
     "ends_kept",
+    "errors_counted",
     "executed",
     "exhaust_connections",
     "exhaust_memory",
@@ -148,8 +159,10 @@ __all__ = [
     "kill",
     "live_tasks_untouched",
     "logged_once",
+    "metrics_told",
     "no_leaks",
     "occupy",
+    "open_tasks_told",
     "outcome_unharmed",
     "pause",
     "pause_clients",
@@ -169,6 +182,7 @@ __all__ = [
     "still_up",
     "stuck_told",
     "sweep_says",
+    "sweeps_counted",
     "terminate_connections",
     "times_true",
     "transitions_legal",

@@ -23,17 +23,19 @@ import psycopg
 
 from harness._client import Client, ClientFailed, Links, packed
 from harness._command import CommandRun, run_to_end
+from harness._embedded_servers import free_port
 from harness._errors import NeverCame, SetupBroken
 from harness._faults import Evidence, Fault
 from harness._history import Entry, History, Kind
 from harness._journal import Journal
 from harness._local import LocalPrograms
+from harness._metrics import picked, scraped
 from harness._processes import Process, await_until
 from harness._proxy import Proxy
 from harness._runtime import Conditions, Runtime
 from harness._servers import Address, Servers, open_redis, postgres_url, rabbitmq_url, redis_url
 from harness._sockets import sockets_to
-from harness._subject import Place, Subject
+from harness._subject import MetricsPlace, Place, Subject
 from harness._timing import STARTUP_S, Timing
 from harness._verdict import Check, Judgement, Verdict, certify
 from harness._view import OWN_NAME, Record, View
@@ -98,6 +100,7 @@ class Worker:
     node: str
     process: Process
     links: Links | None = None
+    metrics: MetricsPlace | None = None
 
     @property
     def postgres(self) -> Proxy:
@@ -176,13 +179,15 @@ class Cluster:
         memory_mb: int | None = None,
         own_clock: bool = False,
         beat: Mapping[str, float] | None = None,
+        metrics: bool = False,
         wait: bool = True,
     ) -> Worker:
         """Start a worker; it consumes the queue of its own name unless `queues` says otherwise.
 
         A limit of memory (`memory_mb`) and a clock that `skew_clock` may move (`own_clock`) take a container.
-        `beat` has it publish tasks of the workload periodically, by their names with seconds. `name` becomes a node
-        name of this scenario's own, unless it has an @ already. Raises SetupBroken when it does not come up.
+        `beat` has it publish tasks of the workload periodically, by their names with seconds. With `metrics` it can
+        be scraped. `name` becomes a node name of this scenario's own, unless it has an @ already. Raises SetupBroken
+        when it does not come up.
         """
         self.client()  # started beside the first worker, not after it
         node = name if "@" in name else f"{name}@{self._assignment.tag}"
@@ -195,10 +200,13 @@ class Cluster:
             argv += ["--beat", "--schedule", str(self.directory / f"{name}.schedule")]
             extra["CELERY_CONFORMANCE_BEAT"] = json.dumps({"queue": name, "tasks": dict(beat)})
         label = self._label(f"worker-{name}")
-        environment = self._environment(label, self._place(links, timing or self.timing), extra)
+        place = replace(
+            self._place(links, timing or self.timing), metrics=self._metrics_place(label) if metrics else None
+        )
+        environment = self._environment(label, place, extra)
         conditions = Conditions(memory_mb, own_clock)
         process = self._start(self._assignment.runtime.worker(label, argv, environment, self.directory, conditions))
-        worker = Worker(node, process, links)
+        worker = Worker(node, process, links, place.metrics)
         self.history.append(Kind.OPERATION, "invoke", "start worker", process=node, value={"pool": pool})
         if wait:
             self.await_worker(worker)
@@ -378,13 +386,33 @@ class Cluster:
             return await_until(f"a line with {', '.join(words)}", look, self.timing.patience_s)
         return None
 
-    def note_logs(self) -> None:
-        """Note what each process logged as WARNING or worse, and whatever speaks of an error."""
+    def scrape(self, worker: Worker, when: str, at_least: Mapping[str, float] | None = None) -> dict[str, float | None]:
+        """Scrape a worker's metrics as Prometheus does, until they are `at_least` these; the last scrape is noted.
+
+        Under the names of `METRICS`, None for one that was not told. Not coming in time is for a check to judge.
+        Raises NeverCame when nothing answers.
+        """
+        place = worker.metrics
+        assert place is not None, "start this worker metrics=True"
+        url = f"http://{worker.process.address}:{place.port}/metrics"
+        deadline = time.monotonic() + self.timing.patience_s
+        while True:
+            asked = time.monotonic()
+            text = await_until(f"an answer at {url}", lambda: scraped(url), self.timing.patience_s)
+            told = picked(text, self.subject.metrics)
+            if all((told[name] or 0) >= wanted for name, wanted in (at_least or {}).items()) or asked > deadline:
+                break
+            time.sleep(0.05)  # the pace of looking, bounded by the deadline above
+        self.note("metrics", worker=worker.node, when=when, told=told, asked=asked, seconds=time.monotonic() - asked)
+        return told
+
+    def note_logs(self, *words: str) -> None:
+        """Note what each process logged as WARNING or worse, and whatever speaks of an error or has one of `words`."""
         for process in self.processes:
             lines = [
                 line
                 for line in process.log.read_text(errors="replace").splitlines()
-                if any(word in line for word in ("WARNING", "ERROR", "CRITICAL", "Error"))
+                if any(word in line for word in ("WARNING", "ERROR", "CRITICAL", "Error", *words))
             ]
             self.note("log", log=process.name, lines=lines)
 
@@ -653,6 +681,11 @@ class Cluster:
             timing,
             self.state,
         )
+
+    def _metrics_place(self, label: str) -> MetricsPlace:
+        directory = self.directory / f"{label}.metrics"
+        directory.mkdir()
+        return MetricsPlace(self._assignment.runtime.listen_host, free_port(), directory)
 
     def _broker_url(self, address: Address) -> str:
         vhost = self._assignment.vhost

@@ -60,6 +60,12 @@ class ContainerProcess:
         return str(self.container.attrs["Config"]["Hostname"])
 
     @property
+    def address(self) -> str:
+        """Its own on the run's network."""
+        (network,) = self.container.attrs["NetworkSettings"]["Networks"].values()
+        return str(network["IPAddress"])
+
+    @property
     def running(self) -> bool:
         """Whether its first process exists."""
         return self._main is not None and alive(self._main)

@@ -123,6 +123,7 @@ def _rabbitmq_is_ready(server: ServerInContainer) -> bool:
 class ContainersRuntime:
     """A network of this process of the run, with its servers and workers; labels tell whose they are."""
 
+    listen_host = "0.0.0.0"  # noqa: S104 - all of a container's own network, which is the run's
     spaces = OwnSpaces()
 
     def __init__(self, scratch: Path, logs: Path, *, with_rabbitmq: bool = False) -> None:

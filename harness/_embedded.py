@@ -15,6 +15,7 @@ class EmbeddedRuntime:
     """Everything is a child of this process; its scratch directory holds the servers' data."""
 
     proxy_host = LOOPBACK
+    listen_host = LOOPBACK
     spaces = OwnSpaces()
 
     def __init__(

@@ -127,6 +127,7 @@ class ExternalRuntime:
     """Workers and clients here, servers elsewhere."""
 
     proxy_host = LOOPBACK
+    listen_host = LOOPBACK
 
     def __init__(self, scratch: Path, programs: LocalPrograms, *, with_rabbitmq: bool) -> None:
         self.spaces = GuestSpaces(scratch)

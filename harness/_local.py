@@ -75,5 +75,6 @@ class LocalPrograms:
 
 
 def _inherited() -> dict[str, str]:
-    """The caller's environment, less what would steer Celery or pytest in another process."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("CELERY_", "PYTEST_", "COV_"))}
+    """The caller's environment, less what would steer Celery, pytest or metrics in another process."""
+    steering = ("CELERY_", "PYTEST_", "COV_", "PROMETHEUS_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(steering)}

@@ -61,6 +61,10 @@ class Process(Protocol):
         """The name of its host, as the host itself gives it."""
 
     @property
+    def address(self) -> str:
+        """Where its ports are reached from here."""
+
+    @property
     def running(self) -> bool:
         """Whether its main process exists."""
 
@@ -144,6 +148,11 @@ class OwnedProcess:
     def host_name(self) -> str:
         """This machine's."""
         return socket.gethostname()
+
+    @property
+    def address(self) -> str:
+        """Loopback."""
+        return "127.0.0.1"
 
     @property
     def pid(self) -> int:

@@ -28,6 +28,10 @@ class Runtime(Protocol):
         """The address at which workers and clients alike reach a proxy of the harness."""
 
     @property
+    def listen_host(self) -> str:
+        """The address at which a worker has to listen to be reached at its process's `address`."""
+
+    @property
     def spaces(self) -> Spaces:
         """How scenarios share the servers."""
 

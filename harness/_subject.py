@@ -41,7 +41,29 @@ CAPABILITIES = {
     "migrations": "commands migrate the schema, one step back too, and compare it with the models",
     "sessions": "it has a session factory that its tasks import",
     "lost-attempts": "a task that takes its process with it too often is given up",
+    "metrics": "a worker serves metrics to Prometheus, and a sweep logs how many tasks it closed",
 }
+METRICS = {
+    "tracking_errors": "what could not be recorded, in time or at all",
+    "sweeps": "sweeps that were made",
+    "sweep_seconds": "how long they took, all together",
+    "stale_found": "open tasks found without a living worker",
+    "revoked": "those of them that a sweep closed as REVOKED",
+    "successes": "ends recorded as SUCCESS",
+    "failures": "ends recorded as FAILURE",
+    "open_pending": "tasks that are PENDING now",
+    "open_started": "tasks that are STARTED now",
+    "open_retry": "tasks that are RETRY now",
+}
+
+
+@dataclass(frozen=True)
+class MetricsPlace:
+    """Where a worker serves its metrics, and a directory of its own, empty at its start, for what that takes."""
+
+    host: str
+    port: int
+    directory: Path
 
 
 @dataclass(frozen=True)
@@ -49,6 +71,7 @@ class Place:
     """Where one process of the subject finds its servers; the URLs may lead through a proxy.
 
     `state` is a directory for what its processes leave to one another; nothing is there at first, not even itself.
+    `metrics` is given to workers that have to serve them.
     """
 
     postgres_url: str
@@ -56,10 +79,13 @@ class Place:
     broker_url: str
     timing: Timing
     state: Path
+    metrics: MetricsPlace | None = None
 
     def words(self) -> dict[str, str]:
-        """The names that a TOML subject may use in braces."""
+        """The names that a TOML subject may use in braces; those of metrics only in `[metrics.environment]`."""
+        metrics = {f"metrics_{name}": str(value) for name, value in vars(self.metrics).items()} if self.metrics else {}
         return {
+            **metrics,
             "postgres_url": self.postgres_url,
             "redis_url": self.redis_url,
             "broker_url": self.broker_url,
@@ -104,6 +130,10 @@ class Subject(Protocol):
     def sessions(self) -> str | None:
         """Its session factory of SQLAlchemy, `package.module:name`, where it has one."""
 
+    @property
+    def metrics(self) -> Mapping[str, str]:
+        """What it calls each of `METRICS`, as in `name` or `name{label="value"}`; served at /metrics."""
+
     def environment(self, place: Place) -> dict[str, str]:
         """Environment variables for every process of the subject."""
 
@@ -132,6 +162,8 @@ class TomlSubject:
     attempts: str | None = None
     sessions: str | None = None
     preload: Sequence[str] = ()
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    metrics_variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tables(self) -> Mapping[str, str]:
@@ -147,7 +179,8 @@ class TomlSubject:
     def environment(self, place: Place) -> dict[str, str]:
         """Its own variables, beside those by which Celery itself is told its broker and backend."""
         words = {**place.words(), "app": self.app}
-        own = {name: value.format_map(words) for name, value in self.variables.items()}
+        variables = {**self.variables, **(self.metrics_variables if place.metrics else {})}
+        own = {name: value.format_map(words) for name, value in variables.items()}
         return {"CELERY_BROKER_URL": place.broker_url, "CELERY_RESULT_BACKEND": place.redis_url, **own}
 
     def command(self, name: str, place: Place, **words: str) -> Sequence[str] | None:
@@ -200,6 +233,8 @@ def _from_toml(path: Path) -> TomlSubject:
         attempts=table.get("attempts"),
         sessions=table.get("sessions"),
         preload=table.get("preload", ()),
+        metrics=table.get("metrics", {}).get("names", {}),
+        metrics_variables=table.get("metrics", {}).get("environment", {}),
     )
 
 
@@ -216,6 +251,7 @@ _EXPECTED = (
     "preload",
     "tables",
     "sessions",
+    "metrics",
     "environment",
     "command",
     "open_view",
@@ -235,6 +271,7 @@ _KEYS: dict[str, type] = {
     "attempts": str,
     "sessions": str,
     "preload": list,
+    "metrics": dict,
 }
 
 
@@ -255,6 +292,7 @@ def _known_names(path: Path, table: Mapping[str, Any]) -> None:
             raise UsageError(f"subject {path}: [lacks]: {unknown('capability', capability, CAPABILITIES)}")
     _known_commands(path, table)
     _known_tables(path, table)
+    _known_metrics(path, table)
 
 
 def _known_commands(path: Path, table: Mapping[str, Any]) -> None:
@@ -277,12 +315,30 @@ def _known_tables(path: Path, table: Mapping[str, Any]) -> None:
         raise UsageError(f"subject {path}: a [registry] is needed, or result_backend = true, to look at its records")
 
 
+def _known_metrics(path: Path, table: Mapping[str, Any]) -> None:
+    section = table.get("metrics", {})
+    for key in section:
+        if key not in {"names", "environment"}:
+            raise UsageError(f"subject {path}: metrics: {unknown('key', key, ['names', 'environment'])}")
+        if not isinstance(section[key], dict):
+            raise UsageError(f"subject {path}: metrics.{key}: expected dict, got {section[key]!r}")
+    for name in section.get("names", {}):
+        if name not in METRICS:
+            raise UsageError(f"subject {path}: [metrics.names]: {unknown('metric', name, METRICS)}")
+    if "metrics" in table["capabilities"] and (missing := METRICS.keys() - section.get("names", {}).keys()):
+        raise UsageError(f"subject {path}: [metrics.names]: the capability metrics needs {', '.join(sorted(missing))}")
+
+
 def _known_placeholders(path: Path, table: Mapping[str, Any]) -> None:
+    metrics = {f"metrics_{each.name}": "" for each in fields(MetricsPlace)}
     common = {**Place("", "", "", Timing(), Path()).words(), "app": ""}
     texts = {f"environment.{name}": [value] for name, value in table.get("environment", {}).items()}
     texts |= {f"commands.{name}": value for name, value in table.get("commands", {}).items()}
+    given = table.get("metrics", {}).get("environment", {})
+    texts |= {f"metrics.environment.{name}": [value] for name, value in given.items()}
     for where, parts in texts.items():
         words = common | ({"task_id": ""} if where == "commands.get" else {})
+        words |= metrics if where.startswith("metrics.") else {}
         for part in parts:
             try:
                 part.format_map(words)

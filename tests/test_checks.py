@@ -173,12 +173,19 @@ schema = harness.schema_kept()
 stuck = harness.stuck_told(stuck=["t"], moving=["u"])
 tracked = harness.all_tracked(["t"])
 apart = harness.connections_apart(at_least=2)
+revoked_told = harness.metrics_told("after", {"revoked": 1})
+errors_told = harness.errors_counted("after", at_least=1)
+open_told = harness.open_tasks_told("after")
+open_untold = harness.open_tasks_told("after", askable=False)
+sweeps_told = harness.sweeps_counted(1.0)
+closings_told = harness.closings_logged(2)
 listed = harness.arguments_are("t", [1, [2]], pair=[3])
 
 LIVED = (step(None, "STARTED"), step("STARTED", "SUCCESS"))
 AGAIN, TWICE = step("STARTED", "STARTED"), (step(None, "STARTED"), step("STARTED", "STARTED"))
 LATE, FATAL = step("SUCCESS", "FAILURE", refused=True), step("SUCCESS", "FAILURE")
 EARLY, REFUSED_START = step("STARTED", "SUCCESS", refused=True), step("STARTED", "STARTED", refused=True)
+NONE_OPEN = {"open_pending": 0, "open_started": 0, "open_retry": 0}
 SMALL = {"truncated": True, "original_bytes": 5000, "preview": "x"}
 
 
@@ -218,6 +225,21 @@ def counted(scans: int = 0, entries: int = 4, index: str = "(status, worker_id)"
     after = {name: {"scans": int(bool(entries)), "entries": entries} for name in indexes}
     looks = scene().saw("reads", 3, scans=1, rows=9, indexes=indexes)
     return looks.saw("reads", 5, scans=1 + scans, rows=9 + 1000 * scans, indexes=after)
+
+
+def scraped(*lines: str, seconds: float = 0.1, asked: bool = True, **told: float | None) -> Scene:
+    """The task runs, two scrapes were made of its worker, the second of which told this, and the log was read.
+
+    Where they could not be `asked` for, the second tells nothing of open tasks.
+    """
+    names = ("tracking_errors", "sweeps", "sweep_seconds", "revoked", "open_pending", "open_started", "open_retry")
+    before: dict[str, float | None] = {**dict.fromkeys(names, 0.0), "open_started": 1.0}
+    if not asked:
+        told = dict.fromkeys(NONE_OPEN) | told
+    looks = scene().record(3, "STARTED")
+    for at, when, values in ((4.0, "before", before), (6.0, "after", before | told)):
+        looks.saw("metrics", at, worker="w1@x", when=when, told=values, asked=at, seconds=seconds)
+    return looks.saw("log", 9.0, log="worker-w1", lines=list(lines))
 
 
 def migrated(after: list[dict[str, Any]], compared: str = "ok") -> Scene:
@@ -339,6 +361,16 @@ PASSING: list[tuple[Check, Scene]] = [
     (way, scene().trail(6, step(None, "PENDING"), step("PENDING", "STARTED"), EARLY)),
     (listed, scene().record(6, "SUCCESS", args=[[1, [2]]], kwargs={"pair": [3]})),
     (apart, forked("socket:[7]", "socket:[8]")),
+    (revoked_told, scraped(revoked=1)),
+    (errors_told, scraped("ERROR one", "ERROR two", tracking_errors=1)),
+    (errors_told, scraped("ERROR one", "ERROR two", tracking_errors=2)),
+    (open_told, scraped()),
+    (open_told, scraped(open_pending=0, open_retry=0)),
+    (open_untold, scraped(asked=False)),
+    (sweeps_told, scraped(sweeps=1, sweep_seconds=0.2)),
+    (sweeps_told, scraped(sweeps=3, sweep_seconds=2.0)),
+    (closings_told, scraped("sweep w1 closed 2 of 9 open tasks")),
+    (closings_told, scraped("sweep w1 closed 1 of 9 open tasks", "connection closed 5", "sweep w2 closed 1 task")),
     (reads, counted()),
     (schema, migrated([{"id": 1, "name": "a", "new": 7}, {"id": 2, "name": "b", "new": 7}])),
     (stuck, stalled("t")),
@@ -532,6 +564,25 @@ FAILING: list[tuple[Check, Scene, str]] = [
     (listed, scene().record(6, "SUCCESS", args=["[1, [2]]"], kwargs={"pair": [3]}), "another-form"),
     (listed, scene().record(6, "SUCCESS", args=[[1, [2]]], kwargs={}), "another-form"),
     (apart, forked("socket:[7]", "socket:[7]"), "shared-socket"),
+    (revoked_told, scraped(), "miscounted"),
+    (revoked_told, scraped(revoked=2), "miscounted"),
+    (revoked_told, scraped(revoked=None), "untold"),
+    (errors_told, scraped("ERROR one"), "uncounted-errors"),
+    (errors_told, scraped("ERROR one", tracking_errors=2), "invented-errors"),
+    (errors_told, scraped("ERROR one", tracking_errors=None), "untold"),
+    (open_told, scraped(open_started=0), "untrue-open-tasks"),
+    (open_told, scraped(open_pending=1), "untrue-open-tasks"),
+    (open_told, scraped(open_retry=None), "untold"),
+    (open_told, scraped(seconds=11), "scrape-blocked"),
+    (open_untold, scraped(), "invented-open-tasks"),
+    (open_untold, scraped(asked=False, open_retry=0), "invented-open-tasks"),
+    (sweeps_told, scraped(sweep_seconds=0.2), "sweeps-uncounted"),
+    (sweeps_told, scraped(sweeps=9, sweep_seconds=0.2), "sweeps-invented"),
+    (sweeps_told, scraped(sweeps=1), "untrue-sweep-seconds"),
+    (sweeps_told, scraped(sweeps=1, sweep_seconds=30), "untrue-sweep-seconds"),
+    (sweeps_told, scraped(sweeps=None), "untold"),
+    (closings_told, scraped("sweep w1 is done"), "closings-untold"),
+    (closings_told, scraped("sweep w1 closed 1 of 9 open tasks"), "closings-untold"),
     (reads, counted(scans=1), "whole-table"),
     (reads, counted(entries=0), "no-compound-index"),
     (reads, counted(index="(worker_id)"), "no-compound-index"),
@@ -594,6 +645,11 @@ UNKNOWN: list[tuple[Check, Scene, str]] = [
     (duplicate, scene().returned(5).trail(6).logged(WARNED), "two executions of t at once"),
     (duplicate, scene().returned(3).started(4, "e2").trail(6).logged(WARNED), "two executions of t at once"),
     (way, scene(), "the trail of t"),
+    (revoked_told, scene(), "the scrape after"),
+    (errors_told, scene().saw("metrics", 4, worker="w1", when="after", told={"tracking_errors": 1}), "the log of w1"),
+    (open_told, scene().saw("metrics", 4, when="after", told=dict(NONE_OPEN), seconds=0), "open records before"),
+    (sweeps_told, scene(), "two scrapes"),
+    (closings_told, scene(), "the log of a worker"),
     (listed, scene(), "a record of t"),
     (tracked, Scene().published(), "an execution of t"),
     (reads, scene(), "what the database counted"),

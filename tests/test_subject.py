@@ -31,6 +31,7 @@ class Whole:
     preload = ()
     tables = frozenset()
     sessions = None
+    metrics = {}
 
     def environment(self, place):
         return {}
@@ -140,6 +141,12 @@ def test_an_unknown_subject_suggests_the_nearest(given: str, nearest: str) -> No
         (MINIMAL.replace('"record"', '"recrod"'), "unknown capability 'recrod': did you mean 'record'?"),
         (MINIMAL.replace('"record"', "3"), "unknown capability '3'"),
         (MINIMAL.replace('["record"]', '"record"'), "capabilities: expected list, got 'record'"),
+        (MINIMAL.replace('["record"]', '["metrics"]'), "[metrics.names]: the capability metrics needs failures, open_"),
+        (MINIMAL + '[metrics.names]\nswept = "a_total"', "[metrics.names]: unknown metric 'swept': did you mean"),
+        (MINIMAL + '[metrics.enviroment]\nA = ""', "metrics: unknown key 'enviroment': did you mean 'environment'?"),
+        (MINIMAL + "[metrics]\nnames = []", "metrics.names: expected dict, got []"),
+        (MINIMAL + '[metrics.environment]\nA = "{metrics_prt}"', "unknown placeholder 'metrics_prt': did you mean"),
+        (MINIMAL + '[environment]\nA = "{metrics_port}"', "unknown placeholder 'metrics_port'"),
         (MINIMAL + "capabilites = []", "unknown key 'capabilites': did you mean 'capabilities'?"),
         (
             MINIMAL + '[environment]\nURL = "{postgres_ulr}"',
@@ -192,7 +199,7 @@ def test_a_class_satisfies_the_protocol_by_shape(module: str) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("subject_classes:Half", "it lacks capabilities, lacks, limits, preload, tables, sessions, environment, comm"),
+        ("subject_classes:Half", "it lacks capabilities, lacks, limits, preload, tables, sessions, metrics, environ"),
         ("subject_classes:Raises", "cannot be loaded: RuntimeError: no such luck"),
         ("subject_classes:Absent", "cannot be loaded: AttributeError"),
         ("no_such_module:Whole", "cannot be loaded: ModuleNotFoundError"),
