@@ -14,6 +14,7 @@ from harness._checks_database import (
     work_went_on,
 )
 from harness._checks_liveness import (
+    accounted_for,
     cleanup_guarded,
     dead_tasks_closed,
     gil_was_held,
@@ -127,6 +128,7 @@ __all__ = [
     "View",
     "Violation",
     "Worker",
+    "accounted_for",
     "all_tracked",
     "arguments_are",
     "arguments_bounded",

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 from itertools import pairwise
 
-from harness._executions import executions, sweeper_since
+from harness._executions import executions, killed_processes, sweeper_since
 from harness._history import Entry, History, Kind
 from harness._verdict import Check, Finding, Inquiry
 
@@ -88,6 +88,54 @@ def dead_tasks_closed(bound_s: float) -> Check:
         return inquiry.finding(f"every dead task was closed within {bound_s:g} s")
 
     return Check("dead-tasks-closed", examine)
+
+
+def accounted_for(tasks: Collection[str], bound_s: float) -> Check:
+    """Each task stands at an end that agrees with what ran, and came there within the bound.
+
+    The bound counts from the last thing that the end had to wait for: its own executions and the marks that held them,
+    a death, the healing of a fault, a sweeper that lives. SUCCESS takes an execution that returned;
+    another end is untrue where one had returned before, in a process that lived on. What a killed process had not told
+    may have died with it. Violations: `unaccounted` (no record, or still open), `late-account`, `untrue-end`.
+    """
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("accounted-for")
+        for task in tasks:
+            published = history.select(Kind.OPERATION, "publish", task=task)
+            seen = history.observations("record", task)
+            status = seen[-1].value.get("status") if seen else None
+            since = sweeper_since(history, _last_hindrance(history, task))
+            if not published or since is None:
+                inquiry.lacking(f"a publication of {task}, and a living sweeper")
+                continue
+            if status not in CLOSED:
+                message = f"{task} was published, and its record says {status or 'nothing'}"
+                inquiry.broken("unaccounted", message, published[-1], *seen[-1:])
+                continue
+            before = [entry.index for entry in seen if entry.value.get("status") != status]
+            arrived = next(entry for entry in seen if not before or entry.index > before[-1])
+            returned = [run for run in executions(history, task) if run.returned]
+            told = [run for run in returned if run.killed_at is None and not run.lives_at(arrived.at)]
+            if arrived.at > since + bound_s:
+                message = f"{task} was {status} {arrived.at - since:.2f} s after it could be, bound {bound_s:g} s"
+                inquiry.broken("late-account", message, arrived)
+            elif status == "SUCCESS" and not returned:
+                inquiry.broken("untrue-end", f"no execution of {task} returned, and its record says SUCCESS", arrived)
+            elif status != "SUCCESS" and any(run.start.at < arrived.at for run in told):
+                message = f"{task} returned on {told[0].node}, which lived on, and its record says {status}"
+                inquiry.broken("untrue-end", message, told[0].start, arrived)
+            else:
+                inquiry.seen()
+        return inquiry.finding(f"every task was accounted for within {bound_s:g} s")
+
+    return Check("accounted-for", examine)
+
+
+def _last_hindrance(history: History, task: str) -> float:
+    """The last moment that its end may have had to wait for, but for the start of a sweeper."""
+    healed = [entry.at for entry in history.faults("heal") if entry.at < _last(history)]
+    return max([0.0, *healed, *killed_processes(history).values(), *(entry.at for entry in history.truth(task=task))])
 
 
 def untouched_until(task: str, age_s: float) -> Check:

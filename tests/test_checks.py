@@ -130,6 +130,7 @@ BEATS = [2.0 + 0.5 * number for number in range(9)]
 
 live = harness.live_tasks_untouched()
 dead = harness.dead_tasks_closed(3.0)
+found = harness.accounted_for(["t"], 3.0)
 once = harness.executed("t", exactly=1)
 unharmed = harness.outcome_unharmed({"t": ("SUCCESS", "'done'")})
 kept = harness.ends_kept({"t": {"status": "FAILURE", "error_message": ("fails",)}}, result_limit_bytes=100)
@@ -280,6 +281,12 @@ PASSING: list[tuple[Check, Scene]] = [
     (dead, scene().killed(4).started(6.9, "e2", 200, "w2").returned(21, "e2")),
     (dead, scene().killed(4).fault("heal", 10).record(12.9, "REVOKED")),
     (dead, scene().fault("inject", 4).fault("landed", 6.1, killed=[PID], died_at=6.0).record(8.9, "REVOKED")),
+    (found, scene().returned(5).record(7.9, "SUCCESS")),
+    (found, scene().killed(4).record(6.9, "REVOKED")),
+    (found, scene().killed(4).fault("heal", 10, name="hold rows").record(12.9, "REVOKED")),
+    (found, scene().killed(4).started(20, "e2", 200, "w2").returned(21, "e2").record(23, "SUCCESS")),
+    (found, scene().returned(3).killed(4).record(5, "STARTED").record(6.9, "REVOKED")),
+    (found, scene().record(6.9, "REVOKED").returned(8)),
     (once, scene().returned(5)),
     (unharmed, scene().saw("result", 6, "t", state="SUCCESS", value="'done'", error="")),
     (kept, scene().record(6, "FAILURE", completed_at=wall(5), error_message="it fails", result=None)),
@@ -390,6 +397,12 @@ FAILING: list[tuple[Check, Scene, str]] = [
     (dead, scene().killed(4).record(6.9, "REVOKED").record(8, "STARTED"), "false-alive"),
     (dead, scene().killed(4).started(20, "e2", 200, "w2").returned(21, "e2"), "false-alive"),
     (dead, scene().killed(4).record(7.1, "REVOKED"), "late"),
+    (found, scene().killed(4), "unaccounted"),
+    (found, scene().killed(4).record(5, "REVOKED").record(6, "STARTED"), "unaccounted"),
+    (found, scene().killed(4).record(5, "STARTED").record(7.1, "REVOKED"), "late-account"),
+    (found, scene().killed(4).record(7.1, "REVOKED").fault("inject", 8, 1, "expire visibility"), "late-account"),
+    (found, scene().killed(4).record(5, "SUCCESS"), "untrue-end"),
+    (found, scene().returned(5).record(6, "FAILURE"), "untrue-end"),
     (once, scene().started(3, "e2"), "duplicate"),
     (once, Scene().ready().published(), "lost"),
     (unharmed, scene().saw("result", 6, "t", state="FAILURE", value="None", error="x"), "task-failed"),
@@ -603,6 +616,8 @@ UNKNOWN: list[tuple[Check, Scene, str]] = [
     (live, scene().killed(2.5).record(6, "REVOKED"), "nothing that this check looks at"),
     (dead, scene().returned(5), "nothing that this check looks at"),
     (dead, Scene().ready(pid=PID).started().killed(4), "a living sweeper"),
+    (found, Scene().ready().started().returned(5).record(6, "SUCCESS"), "a publication"),
+    (found, Scene().ready(pid=PID).published().started().killed(4).record(6, "REVOKED"), "a living sweeper"),
     (unharmed, scene(), "the result of t"),
     (kept, scene(), "a record of t"),
     (closed, scene(), "the trail of t"),
