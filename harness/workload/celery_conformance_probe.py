@@ -27,6 +27,7 @@ from typing import Any
 from celery import Task, current_app, shared_task, signals
 from celery.app.task import Context
 from celery.exceptions import Ignore, Reject
+from celery.worker.request import Request
 
 DIRECTORY = Path(os.environ["CELERY_CONFORMANCE_DIRECTORY"])
 LIFE = os.environ["CELERY_CONFORMANCE_LIFE"]
@@ -72,7 +73,7 @@ def journal(event: str, task: str | None = None, execution: str | None = None, *
         file.write(json.dumps(line) + "\n")
 
 
-def hold_at(mark: str, task: str, execution: str) -> None:
+def hold_at(mark: str, task: str, execution: str | None = None) -> None:
     """Say that the mark is reached, then wait for its release."""
     journal("mark", task, execution, mark=mark)
     release = DIRECTORY / "released" / f"{task}.{mark}"
@@ -190,6 +191,55 @@ class OwnClass(Task):
 @probe(base=OwnClass, acks_late=True)
 def hold_late_own_class(self: Any, execution: str, mark: str = "working", value: Any = "released") -> Any:
     """Stay at a mark; a task of a class that no application's settings reach; acknowledged when it ends."""
+    hold_at(mark, self.request.id, execution)
+    return value
+
+
+class Stepwise(Task):
+    """A task class whose executions stay at marks behind the body too, in hooks that Celery calls there.
+
+    The first is between the storing of the result and the signal of the success, the second between that signal and
+    the acknowledgement of a message that is acknowledged late.
+    """
+
+    abstract = True
+
+    def on_success(self, _retval: Any, task_id: str, *_: Any) -> None:
+        """Stay where the result is stored, and nobody has been told."""
+        hold_at("result stored", task_id)
+
+    def after_return(self, status: str, _retval: Any, task_id: str, *_: Any) -> None:
+        """Stay where whoever listens has been told, and the main process has not."""
+        if status == "SUCCESS":
+            hold_at("success told", task_id)
+
+
+class Hesitant(Request):
+    """A delivery whose acknowledgement, in the worker's main process, stays at a mark before it is sent."""
+
+    def acknowledge(self) -> None:
+        """Stay, then acknowledge."""
+        hold_at("acknowledging", str(self.id))
+        super().acknowledge()
+
+
+@probe(base=Stepwise)
+def step(self: Any, execution: str, mark: str = "working", value: Any = "released") -> Any:
+    """Stay at a mark, and at those behind the body; acknowledged when it begins."""
+    hold_at(mark, self.request.id, execution)
+    return value
+
+
+@probe(base=Stepwise, acks_late=True, reject_on_worker_lost=True)
+def step_late(self: Any, execution: str, mark: str = "working", value: Any = "released") -> Any:
+    """Stay at a mark, and at those behind the body; acknowledged when it ends, and comes back from a lost child."""
+    hold_at(mark, self.request.id, execution)
+    return value
+
+
+@probe(base=Stepwise, Request=Hesitant)
+def step_unacknowledged(self: Any, execution: str, mark: str = "working", value: Any = "released") -> Any:
+    """Stay at a mark while the acknowledgement, due when it began, stays at one as well."""
     hold_at(mark, self.request.id, execution)
     return value
 

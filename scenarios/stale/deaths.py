@@ -4,6 +4,10 @@ from dataclasses import replace
 
 from harness import Cluster, Task, kill
 
+CELERY_LOOKS_AT_ITS_POOL_EVERY_S = 5.0
+SECONDS = CELERY_LOOKS_AT_ITS_POOL_EVERY_S + 2.0
+"""Within this, what a lost child takes along is known: its worker lives, and no sweep is needed."""
+
 
 def die_with_unacknowledged_task(cluster: Cluster, task: str = "hold_late", *, policy: str = "revoke") -> Task:
     """A worker is killed while it executes a task that it acknowledges late; another one sweeps, and revokes it.

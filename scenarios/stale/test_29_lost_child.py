@@ -5,9 +5,7 @@ from dataclasses import replace
 import pytest
 
 from harness import Cluster, Task, Worker, dead_tasks_closed, ends_kept, executed, kill
-
-CELERY_LOOKS_AT_ITS_POOL_EVERY_S = 5.0
-SECONDS = CELERY_LOOKS_AT_ITS_POOL_EVERY_S + 2.0
+from scenarios.stale.deaths import SECONDS
 
 
 def lose_the_child(cluster: Cluster, name: str) -> tuple[Worker, Task]:
