@@ -120,6 +120,17 @@ def scene() -> Scene:
     return Scene().ready().published().started()
 
 
+def worked(took_s: float, *, ends: int = 1) -> Scene:
+    """A task took half a second from its publication to its end, another one this long."""
+    told = Scene()
+    for number, (task, lasts_s) in enumerate((("u", 0.5), ("t", took_s))):
+        at = 1.0 + 10 * number
+        told.add(Kind.OPERATION, at, "invoke", "publish", task=task)
+        for _ in range(ends if task == "t" else 1):
+            told.add(Kind.TRUTH, at + lasts_s, "info", "end", task=task)
+    return told
+
+
 def finding(says: str, reason: str) -> dict[str, str]:
     """One finding of the sweep command about the task."""
     return {"task_id": "t", "liveness": says, "why": reason}
@@ -171,6 +182,8 @@ duplicate = harness.duplicate_reported("t", "visibility_timeout", log="w1")
 way = harness.went_through("t", "PENDING", "STARTED")
 reads = harness.reads_only_open(1000, "status", "worker_id")
 schema = harness.schema_kept()
+went_on = harness.work_went_on(["t"], ["u"], 5.0)
+named_failures = harness.failures_told({"t": ["w1"]})
 stuck = harness.stuck_told(stuck=["t"], moving=["u"])
 tracked = harness.all_tracked(["t"])
 apart = harness.connections_apart(at_least=2)
@@ -379,6 +392,8 @@ PASSING: list[tuple[Check, Scene]] = [
     (closings_told, scraped("sweep w1 closed 2 of 9 open tasks")),
     (closings_told, scraped("sweep w1 closed 1 of 9 open tasks", "connection closed 5", "sweep w2 closed 1 task")),
     (reads, counted()),
+    (went_on, worked(4.0)),
+    (named_failures, scene().logged("WARNING: t was not recorded")),
     (schema, migrated([{"id": 1, "name": "a", "new": 7}, {"id": 2, "name": "b", "new": 7}])),
     (stuck, stalled("t")),
     (tracked, ran().record(6, "SUCCESS", name="n", queued_at=wall(1))),
@@ -600,6 +615,9 @@ FAILING: list[tuple[Check, Scene, str]] = [
     (reads, counted(entries=0), "no-compound-index"),
     (reads, counted(index="(worker_id)"), "no-compound-index"),
     (reads, counted(entries=500), "closed-rows"),
+    (went_on, worked(6.0), "held-up"),
+    (went_on, worked(4.0, ends=2), "not-once"),
+    (named_failures, scene().logged("WARNING: u is no more"), "silent-failure"),
     (schema, migrated([{"id": 1, "name": "a", "new": 0}]), "row-lost"),
     (schema, migrated([]), "row-lost"),
     (schema, migrated([{"id": 1, "name": "a", "new": 0}, {"id": 2, "name": None, "new": 0}]), "row-changed"),
