@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 OPEN_TASKS = "celery_tracker_open_tasks"
-ACTIONS = ("revoked", "left to redelivery", "requeued")
+ACTIONS = ("revoked", "left to redelivery", "requeued", "found ended")
 RESULTS = ("done", "skipped", "failed")
 
 _ASK_S = 2.0

@@ -269,7 +269,7 @@ class Handlers:
         ticket.wait(max(0.0, self._patient_until - time.monotonic()))  # the worker stops: nobody will tell later
         if ticket.outcome is not None and isinstance(ticket.outcome.decision, Transition):
             waiters = waiting_for(request, limit_bytes=self._settings.stored_message_bytes)
-            tell_revoked(self._app, request.id, why, waiters)
+            tell_revoked(self._app.backend, request.id, why, waiters)
 
     def _revoked(self, sender: Any, request: Any, terminated: bool, signum: Any, expired: bool, **_: object) -> None:
         how = "expired" if expired else f"terminated with {signum}" if terminated else "revoked before it ran"

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -24,18 +25,29 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, ParamSpec
 from uuid import UUID
 
+import psutil
 from celery import Celery
 from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import DBAPIError
 
 from reference_impl import metrics
-from reference_impl.lifecycle import RedeliveryOverdue, Requeued, Status, Transition, WorkerLost
+from reference_impl.lifecycle import (
+    Failed,
+    Owner,
+    RedeliveryOverdue,
+    Requeued,
+    Status,
+    Succeeded,
+    Transition,
+    WorkerLost,
+)
 from reference_impl.liveness import Evidence, Liveness, judge
 from reference_impl.messages import NotKeptError, NotSentError, find, forget_ended, send
 from reference_impl.registry import AWAITING_REDELIVERY, Report, apply_within, lose_attempt
+from reference_impl.results import NoAnswerError, ResultBackend, StoredEnd
 from reference_impl.rollcall import RollCall, call_the_roll
 from reference_impl.settings import Policy, Settings
-from reference_impl.waiters import tell_revoked
+from reference_impl.storable import readable, storable
 
 P = ParamSpec("P")
 
@@ -44,8 +56,13 @@ logger = logging.getLogger(__name__)
 WORKER_LOST = "worker-lost"
 REDELIVERY_OVERDUE = "redelivery-overdue"
 FAILED = "failed"
+FOUND_ENDED = "found ended"
+
+# Celery looks after its children every 5 s, and tells of a lost one; only what it does not tell is for a sweep.
+_CELERY_TELLS_S = 6.0
 
 _ACTIONS = {Policy.REVOKE: "revoked", Policy.REDELIVER: "left to redelivery", Policy.REQUEUE: "requeued"}
+_CLOSING = frozenset({*_ACTIONS.values(), FOUND_ENDED})
 
 # Any number that no other user of advisory locks in this database would choose.
 _ONE_SWEEPER = 0x63656C65727953
@@ -60,7 +77,9 @@ _SUSPECTS = text("""
            coalesce(r.progressed_at, a.started_at) + make_interval(secs => :stuck_after_s)
                < clock_timestamp() AS stuck,
            NOT (r.status IS NULL OR r.status = 'PENDING' OR (r.status = 'STARTED' AND r.attempt_id = a.attempt_id))
-               AS superseded
+               AS superseded,
+           a.worker_pid,
+           coalesce(r.last_heartbeat, a.started_at) + make_interval(secs => :silence_s) < clock_timestamp() AS silent
     FROM celery_task_attempt a
     LEFT JOIN celery_task_registry r USING (task_id)
     LEFT JOIN celery_worker_incarnation i ON i.incarnation_id = a.incarnation_id
@@ -69,7 +88,7 @@ _SUSPECTS = text("""
     SELECT r.task_id, r.task_name, NULL, r.incarnation_id, r.worker_id, false, NULL, r.started_at, false,
            coalesce(r.last_heartbeat, r.started_at, r.queued_at) + make_interval(secs => :lease_s)
                < clock_timestamp(),
-           clock_timestamp() - coalesce(r.started_at, r.queued_at), false, false
+           clock_timestamp() - coalesce(r.started_at, r.queued_at), false, false, NULL, false
     FROM celery_task_registry r
     WHERE r.status = 'STARTED' AND r.attempt_id IS NULL
     ORDER BY 5, 1
@@ -125,8 +144,8 @@ class SweepReport:
 
     @property
     def closed(self) -> int:
-        """How many tasks this pass took away from a dead worker."""
-        return sum(finding.action in _ACTIONS.values() for finding in self.findings)
+        """How many tasks this pass took away from a dead worker, or found to have ended there."""
+        return sum(finding.action in _CLOSING for finding in self.findings)
 
 
 @dataclass(frozen=True)
@@ -138,6 +157,8 @@ class _Pass:
     settings: Settings
     by: str
     dry_run: bool
+    own: UUID | None
+    backend: ResultBackend
 
 
 def _timed(
@@ -183,12 +204,12 @@ def sweep(
     One task that cannot be closed does not keep the others. Raises SQLAlchemy's errors when the database fails as
     a whole; then nothing half-done remains.
     """
-    this = _Pass(engine, app, settings, by, dry_run)
+    this = _Pass(engine, app, settings, by, dry_run, own, ResultBackend(app, settings.ping_timeout_s))
     with _only_sweeper(engine, settings.lease_s) as lock:
         if lock is None:
             return SweepReport(by, datetime.now(UTC), skipped="another sweep is running")
         watched = _pulse(lock, settings)
-        rows = lock.execute(_SUSPECTS, {"lease_s": settings.lease_s, "stuck_after_s": settings.stuck_after_s}).all()
+        rows = lock.execute(_SUSPECTS, _spans(settings)).all()
         lock.commit()
         suspects = {str(row.incarnation_id) for row in rows if row.lease_ran_out and row.incarnation_id != own}
         call = None
@@ -198,7 +219,7 @@ def sweep(
         findings = []
         for row in rows:
             if own is not None and row.incarnation_id == own:
-                verdict = Liveness.ALIVE, "it makes this sweep itself"
+                verdict = _judge_own(row)
             else:
                 verdict = _judge(row, call, watched=watched, force=force)
             if row.superseded:
@@ -222,7 +243,7 @@ def sweep(
         broker_why=call.why if call else "no suspect, no roll call",
         findings=tuple(findings),
     )
-    _tell_result_backend(app, report)
+    _tell_result_backend(this.backend, report)
     _count(report, told)
     _log(report, told)
     return report
@@ -272,6 +293,29 @@ def _judge(row: Row[Any], call: RollCall | None, *, watched: bool, force: bool) 
     )
 
 
+def _spans(settings: Settings) -> dict[str, float]:
+    return {
+        "lease_s": settings.lease_s,
+        "stuck_after_s": settings.stuck_after_s,
+        "silence_s": _CELERY_TELLS_S + 2 * settings.heartbeat_interval_s,
+    }
+
+
+def _judge_own(row: Row[Any]) -> tuple[Liveness, str]:
+    """The sweeping worker lives; a child of its own may be gone without Celery telling the tracker of its task."""
+    if row.silent and not _is_here(row.worker_pid):
+        return Liveness.DEAD, "the worker lives, and the child that executed it is gone"
+    return Liveness.ALIVE, "it makes this sweep itself"
+
+
+def _is_here(pid: int) -> bool:
+    """Whether that is this process or one of its children: numbers are used again."""
+    try:
+        return pid == os.getpid() or psutil.Process(pid).ppid() == os.getpid()
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _close_or_tell(this: _Pass, row: Row[Any], verdict: tuple[Liveness, str]) -> Finding:
     try:
         return _close(this, row, verdict)
@@ -296,13 +340,20 @@ def _close(this: _Pass, row: Row[Any], verdict: tuple[Liveness, str]) -> Finding
         return finding
     if row.age < timedelta(seconds=this.settings.minimum_age_s):
         return replace(finding, why=f"{why}; younger than minimum_age_s ({this.settings.minimum_age_s:g} s)")
+    end = _end_before_death(this, row)
+    return _take_away(this, row, finding) if end is None else _find_ended(this, row, finding, end)
+
+
+def _take_away(this: _Pass, row: Row[Any], finding: Finding) -> Finding:
+    """Do with it what its policy says."""
+    why = finding.why
     policy = this.settings.policy_for(row.task_name, acks_late=row.acks_late)
     if policy is Policy.REPORT:
         return replace(finding, action="reported")
     if this.dry_run:
         return replace(finding, action=f"would be {_ACTIONS[policy]}")
     with this.engine.begin() as connection:
-        if row.registered and not _still_dead(connection, row.incarnation_id):
+        if not _may_close(this, connection, row):
             return replace(finding, liveness=Liveness.ALIVE, why="its lease was renewed during this sweep")
         message, refused = None, None
         if policy is Policy.REQUEUE:
@@ -318,6 +369,47 @@ def _close(this: _Pass, row: Row[Any], verdict: tuple[Liveness, str]) -> Finding
     if isinstance(outcome.decision, Transition):
         return replace(finding, action=_ACTIONS[policy])
     return replace(finding, why=f"{why}; {outcome.decision}")
+
+
+def _may_close(this: _Pass, connection: Connection, row: Row[Any]) -> bool:
+    """A lease that was renewed meanwhile wins, unless it is the sweeper's own, whose child is gone."""
+    return not row.registered or row.incarnation_id == this.own or _still_dead(connection, row.incarnation_id)
+
+
+def _end_before_death(this: _Pass, row: Row[Any]) -> StoredEnd | None:
+    """The end that the dead process had stored for whoever asks; it is true, and no policy's business."""
+    try:
+        return this.backend.end_of(row.task_id)
+    except NoAnswerError as error:
+        logger.warning("tracking: whether %s had ended cannot be read from the result backend: %s", row.task_id, error)
+        return None
+
+
+def _find_ended(this: _Pass, row: Row[Any], finding: Finding, end: StoredEnd) -> Finding:
+    if this.dry_run:
+        return replace(finding, action=f"would be {FOUND_ENDED}")
+    owner = Owner(row.incarnation_id, row.attempt_id)
+    report = Report(
+        row.task_id,
+        Succeeded(owner) if end.succeeded else Failed(owner),
+        who=this.by,
+        why=f"its end was stored before its process died: {finding.why}",
+        task_name=row.task_name,
+    )
+    if end.succeeded:
+        limit, masked = this.settings.stored_result_bytes, this.settings.masked_names
+        report = replace(report, result=storable(end.value, limit_bytes=limit, masked_names=masked))
+    else:
+        kind = type(end.value).__name__
+        report = replace(report, error_type=kind, error_message=readable(end.value), reason="exception")
+    with this.engine.begin() as connection:
+        if not _may_close(this, connection, row):
+            return replace(finding, liveness=Liveness.ALIVE, why="its lease was renewed during this sweep")
+        outcome = apply_within(connection, report)
+    metrics.decided(outcome.decision)
+    if isinstance(outcome.decision, Transition):
+        return replace(finding, action=FOUND_ENDED)
+    return replace(finding, why=f"{finding.why}; {outcome.decision}")
 
 
 def _verdict_on(this: _Pass, row: Row[Any], policy: Policy, *, why: str, refused: str | None) -> Report:
@@ -341,7 +433,7 @@ def _close_superseded(this: _Pass, row: Row[Any], liveness: Liveness) -> None:
     if liveness is not Liveness.DEAD or this.dry_run:
         return
     with this.engine.begin() as connection:
-        if not row.registered or _still_dead(connection, row.incarnation_id):
+        if _may_close(this, connection, row):
             lose_attempt(connection, row.attempt_id)
 
 
@@ -371,19 +463,18 @@ def _give_up_waiting(engine: Engine, *, by: str) -> Iterable[Finding]:
                 )
 
 
-def _tell_result_backend(app: Celery, report: SweepReport) -> None:
+def _tell_result_backend(backend: ResultBackend, report: SweepReport) -> None:
     """Whoever waits in `.get()` for a task that a sweep ended must be told too."""
     for finding in report.findings:
         if finding.action != "revoked":
             continue
         try:
-            tell_revoked(app, finding.task_id, f"{report.by}: {finding.why}", finding.waiters)
-        except Exception as error:  # noqa: BLE001 - the registry has the end already; the backend may be away
+            backend.tell_revoked(finding.task_id, f"{report.by}: {finding.why}", finding.waiters)
+        except NoAnswerError as error:  # the registry has the end already
             logger.error(
-                "tracking: the end of task %s[%s] was not stored in the result backend: %s: %s",
+                "tracking: the end of task %s[%s] was not stored in the result backend: %s",
                 finding.task_name,
                 finding.task_id,
-                type(error).__name__,
                 error,
             )
 
@@ -397,7 +488,7 @@ def _count(report: SweepReport, told: Collection[Finding]) -> None:
             metrics.found_stale()
         if finding.action == FAILED and finding.task_id not in failed:
             metrics.tracking_failed()
-        if finding.action in _ACTIONS.values():
+        if finding.action in _CLOSING:
             metrics.took_away(finding.action)
             if finding.action == _ACTIONS[Policy.REVOKE]:
                 metrics.decided(Transition(Status.REVOKED))

@@ -10,8 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from celery import Celery, states
+from celery import states
 from celery.app.task import Context
+from celery.backends.base import Backend
 from celery.exceptions import TaskRevokedError
 
 _NAMES = ("group", "group_index", "chord", "chain", "root_id", "parent_id")
@@ -29,12 +30,12 @@ def waiting_for(request: Any, *, limit_bytes: int) -> dict[str, Any] | None:
     return dict(json.loads(text)) if len(text) <= limit_bytes else None
 
 
-def tell_revoked(app: Celery, task_id: str, reason: str, waiters: Mapping[str, Any] | None) -> None:
+def tell_revoked(backend: Backend, task_id: str, reason: str, waiters: Mapping[str, Any] | None) -> None:
     """Store REVOKED where the result is waited for, and let chord and chain end. Raises the backend's errors.
 
     Error callbacks are not called: Celery does not call them for a revoked task either.
     """
     request = Context({**(waiters or {}), "id": task_id, "delivery_info": {}})
-    app.backend.mark_as_failure(
+    backend.mark_as_failure(
         task_id, TaskRevokedError(reason), request=request, call_errbacks=False, state=states.REVOKED
     )

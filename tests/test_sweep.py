@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -92,9 +94,10 @@ def start(engine: Engine) -> Start:
         renewed_s_ago: float = LONG_AGO_S,
         started_s_ago: float = LONG_AGO_S,
         registered: bool = True,
+        pid: int = 1,
         **said: Any,
     ) -> UUID:
-        identity = Identity(uuid4(), "gone@host", 1)
+        identity = Identity(uuid4(), "gone@host", pid)
         if registered:
             register(engine, identity, lease_s=120.0)
             with engine.begin() as connection:
@@ -113,7 +116,7 @@ def start(engine: Engine) -> Start:
                 why="started",
                 task_name="mail.send",
                 worker_id=identity.node,
-                worker_pid=1,
+                worker_pid=pid,
                 happened=time.monotonic() - started_s_ago,
                 **said,
             )
@@ -317,6 +320,61 @@ def test_a_young_task_is_left_alone(app: Celery, engine: Engine, make_settings: 
     assert content(engine) == before
 
 
+@pytest.mark.parametrize(
+    ("stored", "state", "kept"),
+    [
+        ({"total": 3}, "SUCCESS", {"status": "SUCCESS", "result": {"total": 3}, "error_type": None}),
+        (ValueError("no"), "FAILURE", {"status": "FAILURE", "error_type": "ValueError", "error_message": "no"}),
+    ],
+)
+def test_an_end_that_was_stored_before_the_death_is_the_end(
+    app: Celery,
+    engine: Engine,
+    make_settings: MakeSettings,
+    start: Start,
+    stored: object,
+    state: str,
+    kept: dict[str, object],
+) -> None:
+    """Whoever asked has the result already; the record says the same, whatever the task's policy."""
+    task = str(uuid4())
+    start(task)
+    watched(engine)
+    app.backend.store_result(task, stored, state)
+
+    tried = sweep(engine, app, make_settings(policy="report"), by="sweep", dry_run=True)
+    report = sweep(engine, app, make_settings(policy="report"), by="sweep w2@host")
+
+    (record,) = rows(engine, TaskRecord)
+    assert told(tried) == {task: (Liveness.DEAD, "would be found ended")}
+    assert told(report) == {task: (Liveness.DEAD, "found ended")}
+    assert {name: record[name] for name in kept} == kept
+    assert record["ended_by"] == "sweep w2@host"
+    assert rows(engine, AuditEntry)[-1]["why"].startswith("its end was stored before its process died: ")
+
+
+def test_a_result_backend_that_does_not_answer_keeps_nobody(
+    app: Celery, engine: Engine, make_settings: MakeSettings, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is waited for once in a pass, for the time of a ping; the tasks are closed all the same."""
+    for task in ("a", "b", "c"):
+        start(task)
+    watched(engine)
+    asked: list[str] = []
+
+    def hang(task_id: str, **_: object) -> None:
+        asked.append(task_id)
+        threading.Event().wait(30.0)
+
+    monkeypatch.setattr(app.backend, "get_task_meta", hang)
+    began = time.monotonic()
+    report = sweep(engine, app, make_settings(), by="sweep")
+
+    assert set(told(report).values()) == {(Liveness.DEAD, "revoked")}
+    assert asked == ["a"]
+    assert time.monotonic() - began < 10.0
+
+
 def test_an_acknowledged_late_task_is_left_to_redelivery_and_given_up_after_the_bound(
     app: Celery, engine: Engine, make_settings: MakeSettings, start: Start
 ) -> None:
@@ -423,7 +481,7 @@ def test_a_task_that_cannot_be_closed_does_not_keep_the_others(
 
 def test_a_worker_does_not_doubt_itself(app: Celery, engine: Engine, make_settings: MakeSettings, start: Start) -> None:
     """A lease that has run out is no reason for a worker to take itself for dead, while it sweeps."""
-    own = start("a")
+    own = start("a", pid=os.getpid())
     watched(engine)
 
     by_itself = sweep(engine, app, make_settings(), by="sweep", own=own)
@@ -432,6 +490,25 @@ def test_a_worker_does_not_doubt_itself(app: Celery, engine: Engine, make_settin
     assert told(by_itself) == {"a": (Liveness.ALIVE, "none")}
     assert by_itself.findings[0].why == "it makes this sweep itself"
     assert told(by_another) == {"a": (Liveness.DEAD, "revoked")}
+
+
+def test_a_worker_takes_a_lost_child_for_dead(
+    app: Celery, engine: Engine, make_settings: MakeSettings, start: Start
+) -> None:
+    """A child of its own that is gone, and of whose task Celery has told nothing since, executes nothing any more."""
+    own = start("gone", renewed_s_ago=0.0, pid=1)
+    beats = "UPDATE celery_task_registry SET last_heartbeat = clock_timestamp() - make_interval(secs => :ago)"
+    with engine.begin() as connection:
+        connection.execute(text(beats), {"ago": 20.0})
+
+    early = sweep(engine, app, make_settings(minimum_age_s=0), by="sweep", own=own)
+    with engine.begin() as connection:
+        connection.execute(text(beats), {"ago": 30.0})
+    later = sweep(engine, app, make_settings(minimum_age_s=0), by="sweep", own=own)
+
+    assert told(early) == {"gone": (Liveness.ALIVE, "none")}
+    assert told(later) == {"gone": (Liveness.DEAD, "revoked")}
+    assert later.findings[0].why == "the worker lives, and the child that executed it is gone"
 
 
 def test_a_worker_that_cannot_be_judged_is_told_once(

@@ -1,4 +1,4 @@
-"""STALE-19: wherever on a task's way a process or a connection dies, the task is not lost to tracking.
+"""STALE-19, 20, 29 and 34: wherever on a task's way a process or a connection dies, it is not lost to tracking.
 
 The way is publish, broker, receive, prerun write, start, effect, result stored, success write, acknowledge. A scenario
 brings tasks to one of these steps, acknowledged when they begin and when they end (`acks_late`), and kills there.
@@ -27,6 +27,7 @@ from harness import (
     freeze,
     hold_rows,
     kill,
+    occupy,
     outcome_unharmed,
     sever,
     went_through,
@@ -62,9 +63,8 @@ RUN_LATER = Fate(("PENDING", "STARTED", "SUCCESS"), "PENDING", comes_back=True)
 RUN_AGAIN = Fate(("PENDING", "STARTED", "SUCCESS"), "PENDING", executions=2, comes_back=True)
 ENDED_BEFORE = Fate(("PENDING", "STARTED", "SUCCESS"), "SUCCESS", executions=2, comes_back=True)
 CLOSED = Fate(("PENDING", "STARTED", "REVOKED"), "REVOKED")
-CLOSED_UNSTARTED = Fate(("PENDING", "REVOKED"), "REVOKED")
 REDELIVERED = Fate(("PENDING", "STARTED", "RETRY", "STARTED", "SUCCESS"), "RETRY", executions=2, comes_back=True)
-REDELIVERED_UNSTARTED = Fate(("PENDING", "RETRY", "STARTED", "SUCCESS"), "RETRY", executions=2, comes_back=True)
+LOST = Fate(("PENDING", "FAILURE"), "FAILURE")
 
 
 def pass_marks(task: Task) -> None:
@@ -168,7 +168,9 @@ def judge(cluster: Cluster, fates: dict[Task, Fate], bound_s: float | None = Non
 
 @pytest.mark.promise("STALE-19")
 def test_the_publisher_dies(cluster: Cluster) -> None:
-    """Its messages have gone out and its records wait for a lock: what the workers say makes up for it."""
+    """Its messages have gone out, its records wait for a lock, and nothing is kept: what the workers say makes up."""
+    cluster.worker("b")
+    cluster.inject(occupy(cluster.state))
     publisher = cluster.client("publisher")
     before = publish(cluster, "ok", publisher)
     held = lock_table(cluster, "registry")
@@ -212,11 +214,12 @@ def test_the_worker_dies_with_messages_waiting(cluster: Cluster, pool: str) -> N
 
 def start_not_written(cluster: Cluster) -> Arranged:
     """No statement about the start gets through; the task executes meanwhile."""
-    late = publish(cluster, "step_late")
+    early, late = publish_both(cluster)
     held = lock_table(cluster, "attempts" if "attempts" in cluster.subject.tables else "registry")
-    victim = cluster.worker("a")
-    late.await_mark()
-    return Arranged(victim, {late: RUN_AGAIN}, held)
+    victim = cluster.worker("a", concurrency=2)
+    for task in (early, late):
+        task.await_mark()
+    return Arranged(victim, {early: CLOSED, late: REDELIVERED}, held)
 
 
 def start_not_committed(cluster: Cluster) -> Arranged:
@@ -226,7 +229,7 @@ def start_not_committed(cluster: Cluster) -> Arranged:
     victim = cluster.worker("a", concurrency=2)
     for task in (early, late):
         task.await_mark()
-    return Arranged(victim, {early: CLOSED_UNSTARTED, late: REDELIVERED_UNSTARTED}, held)
+    return Arranged(victim, {early: CLOSED, late: REDELIVERED}, held)
 
 
 def effect(cluster: Cluster) -> Arranged:
@@ -244,8 +247,7 @@ def result_stored(cluster: Cluster) -> Arranged:
     for task in (early, late):
         task.release()
         task.await_mark("result stored")
-    # What would tell of the success dies with its process: a sweep closes what it finds open, and callers keep theirs.
-    return replace(arranged, fates={early: replace(CLOSED, told="SUCCESS"), late: REDELIVERED})
+    return replace(arranged, fates={early: RUN_ONCE, late: ENDED_BEFORE})
 
 
 def success_not_committed(cluster: Cluster) -> Arranged:
@@ -305,30 +307,31 @@ def test_the_worker_dies(cluster: Cluster, at: Callable[[Cluster], Arranged]) ->
     judge(cluster, arranged.fates)
 
 
-@pytest.mark.promise("STALE-19")
+@pytest.mark.promise("STALE-29")
 @pytest.mark.redis_broker
-@pytest.mark.parametrize("at", [start_not_committed, success_told])
+@pytest.mark.parametrize("at", [start_not_committed, result_stored, success_not_committed, success_told])
 def test_the_children_die(cluster: Cluster, at: Callable[[Cluster], Arranged]) -> None:
     """Their worker lives on: what had not returned fails or runs again, and what had keeps its end."""
+    publish(cluster, "ok")
+    cluster.inject(occupy(cluster.state))
     arranged = at(cluster)
     children = [cluster.history.truth("start", task.id)[0].value["pid"] for task in arranged.fates]
     die(cluster, arranged, *(kill(arranged.victim.process, pid=child) for child in children))
     early, late = arranged.fates
     fates = {early: RUN_ONCE, late: RUN_ONCE}
     if at is start_not_committed:
-        lost = Fate(("PENDING", "FAILURE"), "FAILURE")
-        fates = {early: lost, late: RUN_AGAIN}
+        fates = {early: LOST, late: RUN_AGAIN}
     for task in fates:
         pass_marks(task)
         cluster.await_delivered(task, arranged.victim)
 
-    judge(cluster, fates, SECONDS)
+    judge(cluster, fates, SECONDS + cluster.timing.recovery_bound_s)
 
 
 # -- connections -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.promise("STALE-19")
+@pytest.mark.promise("STALE-34")
 @pytest.mark.redis_broker
 def test_the_connection_to_the_broker_dies(cluster: Cluster) -> None:
     """What a worker holds comes back to it: what waited runs once, and what it could not acknowledge runs again."""
@@ -354,7 +357,7 @@ def test_the_connection_to_the_broker_dies(cluster: Cluster) -> None:
     judge(cluster, fates)
 
 
-@pytest.mark.promise("STALE-19")
+@pytest.mark.promise("STALE-20")
 @pytest.mark.parametrize("status", ["STARTED", "SUCCESS"])
 def test_the_connection_to_the_database_dies(cluster: Cluster, status: str) -> None:
     """It is reset between a commit and the answer to it: what is written twice counts once."""

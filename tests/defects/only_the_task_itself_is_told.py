@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from celery import Celery
+from celery.backends.base import Backend
 
-from reference_impl import sweep
+from reference_impl import results
 from reference_impl.waiters import tell_revoked
 
 
 def apply() -> None:
-    def alone(app: Celery, task_id: str, reason: str, _waiters: Mapping[str, Any] | None) -> None:
-        tell_revoked(app, task_id, reason, None)
+    def alone(backend: Backend, task_id: str, reason: str, _waiters: Mapping[str, Any] | None) -> None:
+        tell_revoked(backend, task_id, reason, None)
 
-    sweep.tell_revoked = alone
+    results.tell_revoked = alone
