@@ -40,6 +40,7 @@ CAPABILITIES = {
     "stuck": "a sweep tells which tasks of living workers make no progress",
     "migrations": "commands migrate the schema, one step back too, and compare it with the models",
     "sessions": "it has a session factory that its tasks import",
+    "deliveries": "a task whose message is nowhere does not wait for ever",
     "lost-attempts": "a task that takes its process with it too often is given up",
     "metrics": "a worker serves metrics to Prometheus, and a sweep logs how many tasks it closed",
 }

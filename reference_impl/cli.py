@@ -31,7 +31,7 @@ from reference_impl.models import Attempt, AuditEntry, TaskRecord
 from reference_impl.schema import differences, downgrade
 from reference_impl.schema import migrate as migrate_schema
 from reference_impl.settings import ConfigurationError, Settings, load_settings
-from reference_impl.sweep import SweepReport, sweep
+from reference_impl.sweep import MISSING, SweepReport, sweep
 
 EXIT_REFUSED = 1
 EXIT_UNKNOWN = 1
@@ -207,7 +207,7 @@ def _watch_and_sweep(engine: Engine, app: Celery, settings: Settings, chosen: Ch
     told = False
     while True:
         report = sweep(engine, app, settings, by="cli", prove_broker=True, **dataclasses.asdict(chosen))
-        suspects = any(finding.liveness == "unknown" for finding in report.findings)
+        suspects = any(finding.liveness == "unknown" and finding.action != MISSING for finding in report.findings)
         settled = report.watched or not suspects or (report.broker_works is False and not chosen.force)
         if (settled and not report.skipped) or time.monotonic() > deadline:
             return report

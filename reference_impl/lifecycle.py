@@ -45,7 +45,7 @@ DUPLICATE = (
 class Standing:
     """What of a record decides its next transition.
 
-    `owner_lives` is told where a start may be a duplicate; `never_sent` of a FAILURE that no execution came to.
+    `owner_lives` is told where a start may be a duplicate; `never_sent` of a FAILURE because no message is there.
     Reports that were kept through an outage come late: `publication_missing` is told until one is recorded, and
     `overtaken` where the record's attempt began after the one that is reported now.
     """
@@ -160,6 +160,11 @@ class Requeued:
 
 
 @dataclass(frozen=True)
+class DeliveryLost:
+    """No queue and no worker has the task's message."""
+
+
+@dataclass(frozen=True)
 class RedeliveryOverdue:
     """The broker did not deliver again within the bound."""
 
@@ -179,6 +184,7 @@ Event = (
     | Cancelled
     | WorkerLost
     | Requeued
+    | DeliveryLost
     | RedeliveryOverdue
 )
 
@@ -238,6 +244,8 @@ def decide(standing: Standing | None, event: Event) -> Decision:  # noqa: C901, 
             return _worker_lost(standing, attempt_id, redeliver=redeliver)
         case Requeued(attempt_id=attempt_id):
             return _requeued(standing, attempt_id)
+        case DeliveryLost():
+            return _lost(standing)
         case RedeliveryOverdue():
             return _overdue(standing)
 
@@ -352,6 +360,12 @@ def _overdue(standing: Standing | None) -> Decision:
     if standing is not None and standing.status is Status.RETRY:
         return Transition(Status.REVOKED)
     return Refusal("not awaiting redelivery")
+
+
+def _lost(standing: Standing | None) -> Decision:
+    if standing is not None and standing.status in {Status.PENDING, Status.RETRY}:
+        return Transition(Status.FAILURE)
+    return Refusal("it does not wait for its delivery")
 
 
 def _broken_off(standing: Standing | None, *, redeliver: bool) -> Decision:

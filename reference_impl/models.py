@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, DateTime, Identity, Index, MetaData, Text, false
+from sqlalchemy import CheckConstraint, DateTime, Identity, Index, MetaData, Text, false, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -40,6 +40,12 @@ class TaskRecord(Base):
     __table_args__ = (
         CheckConstraint(f"status IN ({_VOCABULARY})", name="status"),
         Index(None, "status", "worker_id"),
+        Index(
+            "ix_celery_task_registry_waiting",
+            "queue",
+            text("coalesce(eta, queued_at)"),
+            postgresql_where=text("status IN ('PENDING', 'RETRY')"),
+        ),
     )
 
     task_id: Mapped[str] = mapped_column(primary_key=True)
@@ -58,6 +64,7 @@ class TaskRecord(Base):
     error_message: Mapped[str | None]
     reason: Mapped[str | None]
     ended_by: Mapped[str | None]
+    queue: Mapped[str | None]
     queued_at: Mapped[datetime | None]
     eta: Mapped[datetime | None]
     started_at: Mapped[datetime | None]

@@ -22,6 +22,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from reference_impl.lifecycle import (
     Cancelled,
     Decision,
+    DeliveryLost,
     Event,
     Failed,
     HandedBack,
@@ -50,6 +51,7 @@ from reference_impl.models import Attempt, AuditEntry, TaskRecord
 
 AWAITING_REDELIVERY = "awaiting redelivery"
 NOT_PUBLISHED = "not-published"
+LOST = "lost"
 
 _STALL = timedelta(seconds=0.1)
 
@@ -73,6 +75,7 @@ class Report:
     error_type: str | None = None
     error_message: str | None = None
     reason: str | None = None
+    queue: str | None = None
     eta: datetime | None = None
     awaits_s: float | None = None
     message: Message | None = None
@@ -135,7 +138,7 @@ def apply_within(connection: Connection, report: Report) -> Outcome:
             Status(row.status),
             Owner(row.incarnation_id, row.attempt_id),
             owner_lives=fate is _Fate.ALIVE,
-            never_sent=row.status == Status.FAILURE and row.reason == NOT_PUBLISHED,
+            never_sent=row.status == Status.FAILURE and row.reason in {NOT_PUBLISHED, LOST},
             publication_missing=row.queued_at is None,
             overtaken=row.started_at is not None and row.database_now - age_at_least < row.started_at,
         )
@@ -231,6 +234,7 @@ def _insert_published(connection: Connection, report: Report) -> bool:
             detail="queued",
             args=args,
             kwargs=kwargs,
+            queue=report.queue,
             eta=report.eta,
             queued_at=func.clock_timestamp() - sent,
         )
@@ -309,7 +313,7 @@ def _late_publication(report: Report, row: Row[Any], at: datetime) -> tuple[dict
 
 
 def _missing(report: Report, row: Row[Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+    values: dict[str, Any] = {"queue": report.queue} if report.queue else {}
     if row.task_name is None and report.task_name is not None:
         values["task_name"] = report.task_name
     if row.args is None and report.arguments is not None:
@@ -383,7 +387,7 @@ def _wanted(event: Event) -> Status:
             return Status.STARTED
         case Succeeded() | Ignored():
             return Status.SUCCESS
-        case Failed() | NotPublished():
+        case Failed() | NotPublished() | DeliveryLost():
             return Status.FAILURE
         case Retrying() | Cancelled(redeliver=True) | WorkerLost(redeliver=True):
             return Status.RETRY
@@ -396,7 +400,7 @@ def attempt_of(event: Event) -> UUID | None:
     match event:
         case WorkerLost(attempt_id=attempt_id) | Requeued(attempt_id=attempt_id):
             return attempt_id
-        case Published() | Received() | NotPublished() | Revoked() | RedeliveryOverdue():
+        case Published() | Received() | NotPublished() | Revoked() | DeliveryLost() | RedeliveryOverdue():
             return None
         case _:
             return event.owner.attempt_id

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery, states
+from celery.app.task import Context
 from celery.backends.base import Backend
 
 from reference_impl.waiters import tell_revoked
@@ -19,6 +20,10 @@ from reference_impl.waiters import tell_revoked
 
 class NoAnswerError(Exception):
     """The result backend did not answer in time, or failed."""
+
+
+class DeliveryLostError(Exception):
+    """No queue and no worker has the task's message; it may be published again."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,14 @@ class ResultBackend:
     def tell_revoked(self, task_id: str, reason: str, waiters: Mapping[str, Any] | None) -> None:
         """Tell whoever waits for the task that it was revoked. Raises NoAnswerError."""
         self._within_bound(lambda backend: tell_revoked(backend, task_id, reason, waiters))
+
+    def tell_lost(self, task_id: str, reason: str) -> None:
+        """Tell whoever waits for the task that its message was lost. Raises NoAnswerError."""
+        request = Context({"id": task_id, "delivery_info": {}})
+        failure = DeliveryLostError(reason)
+        self._within_bound(
+            lambda backend: backend.mark_as_failure(task_id, failure, request=request, call_errbacks=False)
+        )
 
     def _within_bound(self, work: Callable[[Backend], Any]) -> Any:
         if self._hangs:

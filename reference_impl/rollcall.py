@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
 from celery import Celery
+from celery.worker import state as worker_state
 from celery.worker.control import inspect_command
 
 from reference_impl import incarnation
@@ -24,37 +26,67 @@ _GRACE_S = 0.2
 
 @dataclass(frozen=True)
 class RollCall:
-    """`answers` maps node names to incarnation ids, None where a worker has no tracker."""
+    """`answers` maps node names to incarnation ids, None where a worker has no tracker.
+
+    `held` are those of the ids sought that some worker has the message of, whatever it does with it.
+    """
 
     broker_works: bool
     why: str
     answers: dict[str, str | None] = field(default_factory=dict)
+    held: frozenset[str] = frozenset()
 
 
 @inspect_command(name=COMMAND)
-def _answer(state: Any, caller: str | None = None) -> dict[str, str | None]:  # noqa: ARG001 - Celery's signature
-    """A worker's answer: its own incarnation."""
+def _answer(
+    state: Any,  # noqa: ARG001 - Celery's signature
+    caller: str | None = None,  # noqa: ARG001
+    sought: Collection[str] = (),
+) -> dict[str, Any]:
+    """A worker's answer: its own incarnation, and which of these tasks it has received and not ended."""
     identity = incarnation.current()
-    return {"incarnation": str(identity.incarnation_id) if identity else None}
+    held = [task_id for task_id in sought if task_id in worker_state.requests]
+    return _said(str(identity.incarnation_id) if identity else None, held)
+
+
+def _said(incarnation_id: str | None, held: Collection[str] = ()) -> dict[str, Any]:
+    return {"incarnation": incarnation_id, "held": list(held)}
+
+
+@dataclass
+class _Heard:
+    """What has come back so far; another thread may read it at any time."""
+
+    answers: dict[str, str | None] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
+
+    def note(self, name: str, said: Mapping[str, Any]) -> None:
+        """Keep one worker's answer; what it holds first."""
+        self.held.update(said.get("held") or ())
+        self.answers[name] = said.get("incarnation")
 
 
 class _Complete(Exception):
     """Ends the waiting early."""
 
 
-def call_the_roll(app: Celery, timeout_s: float, expected: Collection[str] = ()) -> RollCall:
+def call_the_roll(
+    app: Celery, timeout_s: float, expected: Collection[str] = (), *, sought: Collection[str] = ()
+) -> RollCall:
     """Ask every worker who it is, for `timeout_s` seconds, or until all `expected` incarnations have answered.
+
+    `sought` are ids of tasks; each worker says which of them it holds.
 
     Never raises, and never takes much longer. It runs in a thread of its own: kombu retries without end on some
     failures, whatever time-out it is given.
     """
-    answers: dict[str, str | None] = {}
+    heard = _Heard()
     own = f"tracker-{uuid4().hex}"
     failure: list[str] = []
 
     def attempt() -> None:
         try:
-            _collect(app, own, timeout_s, answers, {own, *expected})
+            _collect(app, own, timeout_s, heard, {own, *expected}, sorted(sought))
         except _Complete:
             return
         except Exception as error:  # noqa: BLE001 - any failure of the broker is one and the same: no proof
@@ -63,25 +95,33 @@ def call_the_roll(app: Celery, timeout_s: float, expected: Collection[str] = ())
     thread = threading.Thread(target=attempt, name="celery-tracker roll call", daemon=True)
     thread.start()
     thread.join(timeout_s + _GRACE_S)
-    heard = dict(answers)
-    if own in heard:
-        del heard[own]
-        return RollCall(True, "the sweep's own call came back through the broker", heard)
+    answers, held = dict(heard.answers), frozenset(heard.held)
+    if own in answers:
+        del answers[own]
+        return RollCall(True, "the sweep's own call came back through the broker", answers, held)
     if failure:
-        return RollCall(False, f"the broker failed: {failure[0]}", heard)
-    return RollCall(False, f"the sweep's own call did not come back through the broker within {timeout_s:g} s", heard)
+        return RollCall(False, f"the broker failed: {failure[0]}", answers, held)
+    why = f"the sweep's own call did not come back through the broker within {timeout_s:g} s"
+    return RollCall(False, why, answers, held)
 
 
-def _collect(app: Celery, own: str, timeout_s: float, answers: dict[str, str | None], wanted: set[str]) -> None:
-    deadline = time.monotonic() + timeout_s
+@contextmanager
+def bounded_connection(app: Celery, timeout_s: float) -> Iterator[Any]:
+    """A connection to the application's broker whose every step gives up after `timeout_s`."""
     patience = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "max_retries": 1}
     base = app.connection_for_write(connect_timeout=timeout_s)
     options = {**(base.transport_options or {}), **patience}
     with base.clone(transport_options=options) as connection:
         connection.connect()
+        yield connection
+
+
+def _collect(app: Celery, own: str, timeout_s: float, heard: _Heard, wanted: set[str], sought: list[str]) -> None:
+    deadline = time.monotonic() + timeout_s
+    with bounded_connection(app, timeout_s) as connection:
         mailbox = app.control.mailbox(connection)
         channel = connection.channel()
-        node = mailbox.Node(own, channel=channel, handlers={COMMAND: lambda _state, caller: {"incarnation": caller}})
+        node = mailbox.Node(own, channel=channel, handlers={COMMAND: lambda _state, caller, **_: _said(caller)})
 
         def hear(body: Any, message: Any) -> None:  # noqa: ARG001 - kombu's signature
             # Others broadcast here too; a node that nobody knows must not show up among their answers.
@@ -90,15 +130,16 @@ def _collect(app: Celery, own: str, timeout_s: float, answers: dict[str, str | N
 
         def note(reply: dict[str, Any]) -> None:
             for name, said in reply.items():
-                answers[name] = said.get("incarnation") if isinstance(said, dict) else None
-            if wanted <= set(answers.values()):
+                heard.note(name, said if isinstance(said, dict) else {})
+            if wanted <= set(heard.answers.values()):
                 raise _Complete
 
         with node.listen(channel=channel, callback=hear):
             # The transport subscribes when it first drains; a call sent before that would not come back.
             _drain(connection, timeout_s / 20)
             left = max(0.01, deadline - time.monotonic())
-            mailbox.multi_call(COMMAND, {"caller": own}, timeout=left, callback=note)
+            arguments = {"caller": own} | ({"sought": sought} if sought else {})
+            mailbox.multi_call(COMMAND, arguments, timeout=left, callback=note)
 
 
 def _drain(connection: Any, timeout_s: float) -> None:

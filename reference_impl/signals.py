@@ -90,7 +90,7 @@ class Handlers:
         tell_failed_publications(self._app, guarded("failed publication")(self._not_published))
         atexit.register(self._flush)
 
-    def _published(self, headers: Mapping[str, Any], body: Any, **_: object) -> None:
+    def _published(self, headers: Mapping[str, Any], body: Any, declare: Any = None, **_: object) -> None:
         task_id, name = headers.get("id"), headers.get("task")
         if task_id is None:
             return
@@ -103,6 +103,7 @@ class Handlers:
                 why="published its own retry" if retries else "published",
                 task_name=name,
                 arguments=_fixed(self._stored_arguments(*body[:2])),
+                queue=_queue(declare),
                 eta=_moment(headers.get("eta")),
             )
         )
@@ -353,6 +354,12 @@ def _limit(task: Any, exception: BaseException) -> str | None:
 
 def _fixed(arguments: Arguments) -> Any:
     return lambda: arguments
+
+
+def _queue(declare: Any) -> str | None:
+    """Where the message is going to wait; unknown of what is published to an exchange without naming a queue."""
+    names = [queue.name for queue in declare or ()]
+    return str(names[0]) if len(names) == 1 else None
 
 
 def _moment(eta: object) -> datetime | None:

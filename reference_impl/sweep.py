@@ -9,6 +9,7 @@
 4. The roll call, if there is a suspect or the caller wants the broker's proof in any case.
 5. Each dead incarnation's tasks are closed in one transaction that locks the incarnation first and looks at its
    lease again, so that a renewal in between wins.
+6. Lost deliveries: tasks that have waited for long, and whose message nobody has.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import DBAPIError
 
 from reference_impl import metrics
+from reference_impl.deliveries import find_missing
 from reference_impl.lifecycle import (
+    DeliveryLost,
     Failed,
     Owner,
     RedeliveryOverdue,
@@ -43,7 +46,7 @@ from reference_impl.lifecycle import (
 )
 from reference_impl.liveness import Evidence, Liveness, judge
 from reference_impl.messages import NotKeptError, NotSentError, find, forget_ended, send
-from reference_impl.registry import AWAITING_REDELIVERY, Report, apply_within, lose_attempt
+from reference_impl.registry import AWAITING_REDELIVERY, LOST, Report, apply_within, lose_attempt
 from reference_impl.results import NoAnswerError, ResultBackend, StoredEnd
 from reference_impl.rollcall import RollCall, call_the_roll
 from reference_impl.settings import Policy, Settings
@@ -57,6 +60,7 @@ WORKER_LOST = "worker-lost"
 REDELIVERY_OVERDUE = "redelivery-overdue"
 FAILED = "failed"
 FOUND_ENDED = "found ended"
+MISSING = "missing"
 
 # Celery looks after its children every 5 s, and tells of a lost one; only what it does not tell is for a sweep.
 _CELERY_TELLS_S = 6.0
@@ -231,6 +235,8 @@ def sweep(
             findings.append(finding)
             if finding.liveness is Liveness.DEAD:
                 _pulse(lock, settings)  # many tasks take long, and the session that holds the lock must not idle
+        _pulse(lock, settings)
+        findings += _close_lost_deliveries(this, find_missing(lock, app, settings), told)
         if not dry_run:
             findings += _give_up_waiting(engine, by=by)
             forget_ended(lock)
@@ -463,13 +469,32 @@ def _give_up_waiting(engine: Engine, *, by: str) -> Iterable[Finding]:
                 )
 
 
+def _close_lost_deliveries(this: _Pass, missing: Iterable[Row[Any]], told: Collection[Finding]) -> Iterable[Finding]:
+    """A message that is nowhere may be on its way from one place to another; twice, a sweep apart, it is lost."""
+    missed_before = {finding.task_id for finding in told if finding.action == MISSING}
+    why = "no queue and no worker has its message"
+    for row in missing:
+        finding = Finding(row.task_id, row.task_name, None, None, Liveness.UNKNOWN, why, MISSING)
+        if row.task_id not in missed_before or this.dry_run:
+            yield finding
+            continue
+        report = Report(row.task_id, DeliveryLost(), this.by, why, reason=LOST, error_message=f"lost: {why}")
+        with this.engine.begin() as connection:
+            outcome = apply_within(connection, report)
+        if isinstance(outcome.decision, Transition):
+            metrics.decided(outcome.decision)
+            yield replace(finding, action=LOST)
+
+
 def _tell_result_backend(backend: ResultBackend, report: SweepReport) -> None:
     """Whoever waits in `.get()` for a task that a sweep ended must be told too."""
     for finding in report.findings:
-        if finding.action != "revoked":
-            continue
+        said = f"{report.by}: {finding.why}"
         try:
-            backend.tell_revoked(finding.task_id, f"{report.by}: {finding.why}", finding.waiters)
+            if finding.action == LOST:
+                backend.tell_lost(finding.task_id, said)
+            elif finding.action == _ACTIONS[Policy.REVOKE]:
+                backend.tell_revoked(finding.task_id, said, finding.waiters)
         except NoAnswerError as error:  # the registry has the end already
             logger.error(
                 "tracking: the end of task %s[%s] was not stored in the result backend: %s",
@@ -494,6 +519,10 @@ def _count(report: SweepReport, told: Collection[Finding]) -> None:
                 metrics.decided(Transition(Status.REVOKED))
 
 
+def _is_left_alone(finding: Finding) -> bool:
+    return finding.liveness is Liveness.UNKNOWN and finding.action not in {MISSING, LOST}
+
+
 def _log(report: SweepReport, told: Collection[Finding]) -> None:
     known = {(finding.task_id, finding.action) for finding in told}
     for finding in report.findings:
@@ -507,12 +536,12 @@ def _log(report: SweepReport, told: Collection[Finding]) -> None:
                 report.by,
                 finding.why,
             )
-        elif finding.action != "none":
+        elif finding.action not in {"none", MISSING}:
             logger.warning(
                 "tracking: task %s[%s] %s: %s", finding.task_name, finding.task_id, finding.action, finding.why
             )
     left_alone, before = (
-        Counter((finding.worker, finding.why) for finding in findings if finding.liveness is Liveness.UNKNOWN)
+        Counter((finding.worker, finding.why) for finding in findings if _is_left_alone(finding))
         for findings in (report.findings, told)
     )
     for (worker, why), count in left_alone.items():
