@@ -229,11 +229,16 @@ class _Life:
     owner: tuple[str, str] | None = None
     begun: set[tuple[str, str]] = field(default_factory=set)
     starts: int = 0
+    announced: bool = False
 
     def must(self, wanted: str, speaker: tuple[str, str]) -> str:
-        """What has to become of a signal: `taken`, `refused`, `either` of them, or `silent` where it may go untold."""
+        """What has to become of a signal: `taken`, `refused`, `either` of them, or `silent` where it may go untold.
+
+        A first publication that comes after the end is `completing`: it moves nothing, and may go untold or be refused.
+        """
         if self.standing in TERMINAL:
-            return "refused"
+            first = wanted == "PENDING" and not self.announced
+            return "completing" if first else "refused"
         match wanted:
             case "PENDING":
                 return "taken" if self.standing is None else "silent"
@@ -318,12 +323,15 @@ def _follow(
 ) -> tuple[str, str] | None:
     """Hold each signal against its entry of the trail; the first violation makes the rest incomparable."""
     left = list(trail)
-    for worker, element in signals:
+    for place, (worker, element) in enumerate(signals):
         name, _, attempt = element.partition(":")
         wanted, speaker = ANNOUNCED[name], (worker, attempt)
         must = life.must(wanted, speaker)
+        life.announced |= wanted == "PENDING"
         told = left[0] if left and left[0]["to_status"] == wanted else None
         if must == "silent" and (told is None or not told["refused"]):
+            continue
+        if must == "completing" and not _surplus(left, signals[place + 1 :]):
             continue
         where = f"{element} by {worker} on {life.standing}"
         if told is None:
@@ -340,6 +348,12 @@ def _follow(
         if wanted == "STARTED":
             life.begun.add(speaker)
     return ("unrecorded-signal", f"the trail tells more than was signalled: {left}") if left else None
+
+
+def _surplus(left: Sequence[Mapping[str, Any]], to_come: Sequence[tuple[str, str]]) -> bool:
+    """Whether the trail tells of one refused publication more than are still to come: those after an end all are."""
+    refused = [step for step in left if step["refused"] and step["to_status"] == "PENDING"]
+    return len(refused) > [name for _, name in to_come].count("published")
 
 
 def audited(task: str, path: Sequence[tuple[str | None, str, str, str]], *, tolerance_s: float = 1.0) -> Check:

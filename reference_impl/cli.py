@@ -27,7 +27,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from reference_impl.connections import open_engine
 from reference_impl.lifecycle import Status
+from reference_impl.messages import NotKeptError, NotSentError
 from reference_impl.models import Attempt, AuditEntry, TaskRecord
+from reference_impl.operations import NotRequeuedError, lost, requeue, workers
 from reference_impl.schema import differences, downgrade
 from reference_impl.schema import migrate as migrate_schema
 from reference_impl.settings import ConfigurationError, Settings, load_settings
@@ -119,7 +121,79 @@ def list_tasks(
 
 @tasks.command("get")
 def get_task(task_id: str, as_json: AsJson = False) -> None:
-    """One task with its attempts and its audit trail."""
+    """One task's record."""
+    _tell_task(task_id, as_json=as_json, whole=False)
+
+
+@tasks.command("show")
+def show_task(task_id: str, as_json: AsJson = False) -> None:
+    """One task's record, its attempts, and its audit trail."""
+    _tell_task(task_id, as_json=as_json, whole=True)
+
+
+@tasks.command("workers")
+def list_workers(
+    app: Annotated[
+        str | None, typer.Option("--app", "-A", envvar="CELERY_APP", help="Ask through its broker who answers, too.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The workers that hold a lease or have attempts open: lease, liveness, and why."""
+    celery_app = _application(app) if app else None
+    settings = getattr(celery_app, "tracking_settings", None) or load_settings()
+    with _database(settings) as engine:
+        states = workers(engine, settings, celery_app)
+    if as_json:
+        _print_json([{**state.row, "liveness": state.liveness, "why": state.why} for state in states])
+        return
+    table = Table("node", "incarnation", "pid", "since", "lease left", "open", "liveness", "why")
+    for state in states:
+        row = state.row
+        left, open_attempts = f"{row['lease_left_s']:.1f} s", str(row["open_attempts"])
+        since = _short(row["started_at"])
+        table.add_row(
+            row["node"], row["incarnation_id"], str(row["pid"]), since, left, open_attempts, state.liveness, state.why
+        )
+    Console().print(table)
+
+
+@tasks.command("lost")
+def list_lost(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 50, as_json: AsJson = False
+) -> None:
+    """Tasks that ended because their worker, or their message, was lost; the newest first."""
+    with _database(load_settings()) as engine:
+        rows = lost(engine, limit)
+    if as_json:
+        _print_json(rows)
+        return
+    table = Table("task", "name", "status", "reason", "worker", "completed", "why")
+    for row in rows:
+        name, worker, why = row["task_name"] or "", row["worker_id"] or "", row["error_message"] or ""
+        table.add_row(row["task_id"], name, row["status"], row["reason"], worker, _short(row["completed_at"]), why)
+    Console().print(table)
+    typer.echo(_tasks(len(rows)) + (f", the newest {limit}" if len(rows) == limit else ""))
+
+
+@tasks.command("requeue")
+def requeue_task(
+    task_id: str,
+    app: Annotated[
+        str, typer.Option("--app", "-A", envvar="CELERY_APP", help="The Celery application, as in `celery -A`.")
+    ],
+) -> None:
+    """Send a lost task's message again, under its id, where it was kept (policies `requeue` and `report`)."""
+    celery_app = _application(app)
+    with _database(getattr(celery_app, "tracking_settings", None) or load_settings()) as engine:
+        try:
+            requeue(engine, celery_app, task_id, who="cli")
+        except (NotRequeuedError, NotKeptError, NotSentError) as error:
+            typer.echo(f"{task_id} is not requeued: {error}", err=True)
+            raise typer.Exit(EXIT_REFUSED) from error
+    typer.echo(f"{task_id} is requeued")
+
+
+def _tell_task(task_id: str, *, as_json: bool, whole: bool) -> None:
     with _database(load_settings()) as engine, engine.connect() as connection:
         record = (
             connection.execute(select(TaskRecord.__table__).where(TaskRecord.task_id == task_id)).mappings().first()
@@ -129,24 +203,34 @@ def get_task(task_id: str, as_json: AsJson = False) -> None:
             raise typer.Exit(EXIT_UNKNOWN)
         attempts = select(Attempt.__table__).where(Attempt.task_id == task_id).order_by(Attempt.started_at)
         audit = select(AuditEntry.__table__).where(AuditEntry.task_id == task_id).order_by(AuditEntry.entry_id)
-        whole = dict(record) | {
+        told = dict(record) | {
             "queue_seconds": _between(record["queued_at"], record["started_at"]),
             "run_seconds": _between(record["started_at"], record["completed_at"]),
+        }
+        history = {
             "attempt_history": [dict(row) for row in connection.execute(attempts).mappings()],
             "audit": [dict(row) for row in connection.execute(audit).mappings()],
         }
     if as_json:
-        _print_json(whole)
+        _print_json(told | history if whole else told)
         return
     table = Table(show_header=False)
-    for name, value in whole.items():
-        if name not in {"audit", "attempt_history"} and value is not None:
+    for name, value in told.items():
+        if value is not None:
             table.add_row(name, str(value))
+    Console().print(table)
+    if not whole:
+        return
+    tries = Table("started", "ended", "worker", "pid", "lost", title="attempts")
+    for attempt in history["attempt_history"]:
+        lost_too = "yes" if attempt["lost"] else ""
+        began, ended = _short(attempt["started_at"]), _short(attempt["ended_at"])
+        tries.add_row(began, ended, attempt["worker_id"] or "", str(attempt["worker_pid"] or ""), lost_too)
     trail = Table("at", "from", "to", "who", "why", title="audit")
-    for entry in whole["audit"]:
+    for entry in history["audit"]:
         to = entry["to_status"] + (" (refused)" if entry["refused"] else "")
         trail.add_row(_short(entry["at"]), entry["from_status"] or "", to, entry["who"], entry["why"])
-    Console().print(table, trail)
+    Console().print(tries, trail)
 
 
 @tasks.command("cleanup")

@@ -154,9 +154,10 @@ class Received:
 
 @dataclass(frozen=True)
 class Requeued:
-    """A sweep proved the incarnation dead that held `attempt_id`, and sends the task's message again."""
+    """A sweep proved the incarnation dead that held `attempt_id`, or somebody asked; the message is sent again."""
 
     attempt_id: UUID | None
+    by_hand: bool = False
 
 
 @dataclass(frozen=True)
@@ -242,8 +243,8 @@ def decide(standing: Standing | None, event: Event) -> Decision:  # noqa: C901, 
             return _cancelled(standing, owner, redeliver=redeliver)
         case WorkerLost(attempt_id=attempt_id, redeliver=redeliver):
             return _worker_lost(standing, attempt_id, redeliver=redeliver)
-        case Requeued(attempt_id=attempt_id):
-            return _requeued(standing, attempt_id)
+        case Requeued(attempt_id=attempt_id, by_hand=by_hand):
+            return _requeued(standing, attempt_id, by_hand=by_hand)
         case DeliveryLost():
             return _lost(standing)
         case RedeliveryOverdue():
@@ -351,7 +352,9 @@ def _worker_lost(standing: Standing | None, attempt_id: UUID | None, *, redelive
     return _broken_off(standing, redeliver=redeliver)
 
 
-def _requeued(standing: Standing | None, attempt_id: UUID | None) -> Decision:
+def _requeued(standing: Standing | None, attempt_id: UUID | None, *, by_hand: bool) -> Decision:
+    if by_hand and standing is not None and standing.status in {Status.FAILURE, Status.REVOKED}:
+        return Transition(Status.PENDING, note="its message was sent again")
     lost = _worker_lost(standing, attempt_id, redeliver=True)
     return Transition(Status.PENDING, note="its message was sent again") if isinstance(lost, Transition) else lost
 

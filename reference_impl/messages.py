@@ -1,7 +1,7 @@
 """Original messages: kept as a worker received them, and sent again byte for byte.
 
 What the record keeps of the arguments is for reading: bounded, masked, and made to fit JSON. A task can be run
-again only from its message, which is kept apart, and only for tasks whose policy is `requeue`.
+again only from its message, which is kept apart, and only for tasks whose policy is `requeue` or `report`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Self, cast
 
 from celery import Celery
-from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy import Connection, Table, delete, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from reference_impl.lifecycle import ENDED
@@ -25,6 +25,10 @@ _PATIENCE = {"max_retries": 1, "interval_start": 0.0, "interval_max": 0.1}
 
 _MESSAGES = cast("Table", StoredMessage.__table__)
 _TASKS = cast("Table", TaskRecord.__table__)
+
+
+LOSSES = frozenset({"worker-lost", "lost-too-often", "redelivery-overdue", "lost", "cancelled"})
+"""The reasons of ends that a task did not come to by itself: somebody may want it run again."""
 
 
 class NotKeptError(Exception):
@@ -72,7 +76,7 @@ def find(connection: Connection, task_id: str) -> Message:
     """The message of a task. Raises NotKeptError."""
     row = connection.execute(select(_MESSAGES).where(_MESSAGES.c.task_id == task_id)).one_or_none()
     if row is None:
-        raise NotKeptError("no message of it was kept: its policy was another one when it was received")
+        raise NotKeptError("no message of it was kept: its policy was not `requeue` or `report` when it was received")
     if row.body is None:
         raise NotKeptError(f"its message of {row.size_bytes} bytes is over stored_message_bytes, and was not kept")
     return Message(row.size_bytes, bytes(row.body), row.envelope)
@@ -100,8 +104,11 @@ def send(app: Celery, message: Message) -> None:
 
 
 def forget_ended(connection: Connection) -> None:
-    """Nobody sends the message of a task again that has come to its end."""
-    over = select(_TASKS.c.task_id).where(_TASKS.c.task_id == _MESSAGES.c.task_id, _TASKS.c.status.in_(sorted(ENDED)))
+    """Nobody sends the message of a task again that has come to its own end."""
+    by_itself = func.coalesce(_TASKS.c.reason, "").not_in(sorted(LOSSES))
+    over = select(_TASKS.c.task_id).where(
+        _TASKS.c.task_id == _MESSAGES.c.task_id, _TASKS.c.status.in_(sorted(ENDED)), by_itself
+    )
     connection.execute(delete(_MESSAGES).where(over.exists()))
 
 

@@ -209,7 +209,10 @@ def _count_losses(connection: Connection, report: Report, row: Row[Any], fate: _
         case Started() if row.attempts:
             if fate is _Fate.GONE:
                 lose_attempt(connection, row.attempt_id)
-            lost = select(func.count()).where(_ATTEMPTS.c.task_id == report.task_id, _ATTEMPTS.c.lost)
+            since = func.coalesce(row.queued_at, _ATTEMPTS.c.started_at)  # when somebody had it sent again, by hand
+            lost = select(func.count()).where(
+                _ATTEMPTS.c.task_id == report.task_id, _ATTEMPTS.c.lost, _ATTEMPTS.c.started_at >= since
+            )
             return int(connection.execute(lost).scalar_one())
         case _:
             return 0
@@ -298,8 +301,8 @@ def _queued_again(report: Report, at: datetime) -> dict[str, Any]:
     match report.event:
         case HandedBack():
             return {"detail": "handed back"}
-        case Requeued():
-            return {"detail": "requeued"}
+        case Requeued(by_hand=by_hand):
+            return {"detail": "requeued"} | ({"queued_at": at} if by_hand else {})
         case _:
             return {"detail": "queued", "queued_at": at, "eta": report.eta}
 

@@ -115,7 +115,7 @@ class Settings(BaseSettings):
         default=262_144,
         ge=256,
         le=16_777_216,
-        description="largest message that is kept to be sent again, in bytes; only of tasks whose policy is requeue",
+        description="largest message kept to be sent again, in bytes; of tasks whose policy is requeue or report",
     )
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="port at which a worker serves Prometheus metrics; 0 serves none"

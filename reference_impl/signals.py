@@ -46,6 +46,7 @@ from reference_impl.worker import Sweeper
 logger = logging.getLogger(__name__)
 
 _FLUSH_S = 2.0
+_KEEPING = frozenset({Policy.REQUEUE, Policy.REPORT})
 _REASONS = {
     "WorkerLostError": "worker-lost",
     "TimeLimitExceeded": "time-limit",
@@ -124,8 +125,8 @@ class Handlers:
         )
 
     def _received(self, request: Any, **_: object) -> None:
-        """Keep the message where a sweep may have to send it again; nothing else is told of a reception."""
-        if self._settings.policy_for(request.name, acks_late=bool(request.task.acks_late)) is not Policy.REQUEUE:
+        """Keep the message where a sweep, or who reads its report, may have to send it again; no more is told of it."""
+        if self._settings.policy_for(request.name, acks_late=bool(request.task.acks_late)) not in _KEEPING:
             return
         message = Message.received(request.message, limit_bytes=self._settings.stored_message_bytes)
         self._recorder.record(

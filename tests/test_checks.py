@@ -150,6 +150,9 @@ legal = harness.transitions_legal(["t"])
 whole = harness.ends_kept({"t": {"status": "SUCCESS"}}, result_limit_bytes=1000, truncated={"t": 5000})
 accounted = harness.signals_accounted("t", [("w1", "prerun:1"), ("w1", "success:1"), ("w1", "failure:1")])
 fenced = harness.signals_accounted("t", [("w1", "prerun:1"), ("w2", "prerun:2"), ("w1", "success:1")])
+announced_late = harness.signals_accounted(
+    "t", [("w1", "prerun:1"), ("w1", "success:1"), ("c", "published"), ("c", "published")]
+)
 lenient = harness.signals_accounted(
     "t", [("w1", "published"), ("w1", "prerun:1"), ("w1", "prerun:1"), ("w1", "retry:1"), ("w1", "retry:1")]
 )
@@ -199,6 +202,7 @@ LIVED = (step(None, "STARTED"), step("STARTED", "SUCCESS"))
 AGAIN, TWICE = step("STARTED", "STARTED"), (step(None, "STARTED"), step("STARTED", "STARTED"))
 LATE, FATAL = step("SUCCESS", "FAILURE", refused=True), step("SUCCESS", "FAILURE")
 EARLY, REFUSED_START = step("STARTED", "SUCCESS", refused=True), step("STARTED", "STARTED", refused=True)
+AGAIN_ANNOUNCED = step("SUCCESS", "PENDING", refused=True)
 NONE_OPEN = {"open_pending": 0, "open_started": 0, "open_retry": 0}
 SMALL = {"truncated": True, "original_bytes": 5000, "preview": "x"}
 
@@ -315,6 +319,8 @@ PASSING: list[tuple[Check, Scene]] = [
     ),
     (whole, scene().record(6, "SUCCESS", completed_at=wall(5), result=SMALL)),
     (accounted, scene().record(6, "SUCCESS", attempts=1).trail(6, *LIVED, LATE)),
+    (announced_late, scene().record(6, "SUCCESS", attempts=1).trail(6, *LIVED, AGAIN_ANNOUNCED)),
+    (announced_late, scene().record(6, "SUCCESS", attempts=1).trail(6, *LIVED, AGAIN_ANNOUNCED, AGAIN_ANNOUNCED)),
     (fenced, scene().record(6, "STARTED", attempts=2).trail(6, *TWICE, step("STARTED", "SUCCESS", refused=True))),
     (
         lenient,
@@ -443,6 +449,7 @@ FAILING: list[tuple[Check, Scene, str]] = [
     (accounted, scene().record(6, "FAILURE", attempts=1).trail(6, *LIVED, LATE), "overwritten-end"),
     (accounted, scene().record(6, "FAILURE", attempts=1).trail(6, *LIVED, FATAL), "overwritten-end"),
     (accounted, scene().record(6, "SUCCESS", attempts=1).trail(6, *LIVED), "unrecorded-refusal"),
+    (announced_late, scene().record(6, "SUCCESS", attempts=1).trail(6, *LIVED), "unrecorded-refusal"),
     (accounted, scene().record(6, "SUCCESS", attempts=2).trail(6, *LIVED, LATE), "attempts-miscounted"),
     (accounted, scene().record(6, "SUCCESS").trail(6, *LIVED, LATE), "attempts-miscounted"),
     (accounted, scene().record(6, "FAILURE", attempts=1).trail(6, LIVED[0], EARLY, FATAL), "refused-legal"),

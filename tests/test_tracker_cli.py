@@ -14,8 +14,9 @@ from sqlalchemy import Engine, inspect
 
 from harness._embedded_servers import free_port
 from harness._servers import LOOPBACK
-from reference_impl.cli import EXIT_UNKNOWN, EXIT_UNREACHABLE, EXIT_USAGE
-from reference_impl.lifecycle import Event, Failed, Owner, Published, Started, Succeeded
+from reference_impl.cli import EXIT_REFUSED, EXIT_UNKNOWN, EXIT_UNREACHABLE, EXIT_USAGE
+from reference_impl.incarnation import Identity, register
+from reference_impl.lifecycle import Event, Failed, Owner, Published, Started, Succeeded, WorkerLost
 from reference_impl.registry import Registry, Report
 
 Tracker = Callable[..., subprocess.CompletedProcess[str]]
@@ -120,10 +121,10 @@ def test_tasks_are_listed_by_status(tracker: Tracker, registry_database: str, en
 def test_one_task_is_told_with_its_attempts_and_its_trail(
     tracker: Tracker, registry_database: str, engine: Engine
 ) -> None:
-    """`tasks get --json` prints the record, every attempt, every transition and every refusal."""
+    """`tasks show --json` prints the record, every attempt, every transition and every refusal."""
     lives(engine)
 
-    run = tracker("tasks", "get", "failed", "--json", database_url=registry_database)
+    run = tracker("tasks", "show", "failed", "--json", database_url=registry_database)
 
     assert run.returncode == 0
     task = json.loads(run.stdout)
@@ -141,14 +142,68 @@ def test_one_task_is_told_with_its_attempts_and_its_trail(
 
 
 def test_one_task_is_shown_as_a_table(tracker: Tracker, registry_database: str, engine: Engine) -> None:
-    """`tasks get` without `--json` shows what is known, and marks what was refused."""
+    """`tasks show` tells attempts and trail too, and marks what was refused; `tasks get` tells the record alone."""
     lives(engine)
 
-    run = tracker("tasks", "get", "failed", database_url=registry_database)
+    run, record = (tracker("tasks", what, "failed", database_url=registry_database) for what in ("show", "get"))
 
-    assert run.returncode == 0
-    assert "no such town" in run.stdout
+    assert (run.returncode, record.returncode) == (0, 0)
+    assert all("no such town" in each.stdout for each in (run, record))
     assert "SUCCESS (refused)" in run.stdout
+    assert "SUCCESS (refused)" not in record.stdout
+
+
+def test_workers_are_told_with_their_leases(tracker: Tracker, registry_database: str, engine: Engine) -> None:
+    """Whose lease holds is alive; whose has run out is unknown, unless the broker is asked; the rest is history."""
+    for node, lease_s, task in (("here@host", 60.0, None), ("gone@host", 0.0, "t"), ("past@host", 0.0, None)):
+        identity = Identity(uuid4(), node, 7)
+        register(engine, identity, lease_s=lease_s)
+        if task is not None:
+            start = Started(Owner(identity.incarnation_id, uuid4()))
+            Registry(engine).apply(Report(task, start, who=node, why="as told", worker_id=node))
+
+    run = tracker("tasks", "workers", "--json", database_url=registry_database)
+    table = tracker("tasks", "workers", database_url=registry_database)
+
+    told = {worker["node"]: worker for worker in json.loads(run.stdout)}
+    assert {node: (worker["liveness"], worker["open_attempts"]) for node, worker in told.items()} == {
+        "here@host": ("alive", 0),
+        "gone@host": ("unknown", 1),
+    }
+    assert 0 < told["here@host"]["lease_left_s"] <= 60.0
+    assert table.returncode == 0
+    assert "gone@" in table.stdout
+
+
+def test_lost_tasks_are_listed(tracker: Tracker, registry_database: str, engine: Engine) -> None:
+    """Ends that a task did not come to by itself, and no others."""
+    lives(engine)
+    registry = Registry(engine)
+    owner = Owner(uuid4(), uuid4())
+    for event, reason in (
+        (Published(), None),
+        (Started(owner), None),
+        (WorkerLost(owner.attempt_id, False), "worker-lost"),
+    ):
+        registry.apply(Report("taken", event, who="sweep", why="as told", reason=reason))
+
+    run = tracker("tasks", "lost", "--json", database_url=registry_database)
+
+    assert [(task["task_id"], task["reason"]) for task in json.loads(run.stdout)] == [("taken", "worker-lost")]
+
+
+def test_a_task_that_is_not_requeued_says_why(tracker: Tracker, registry_database: str, engine: Engine) -> None:
+    """One line on standard error, an exit code of its own, and nothing has changed."""
+    lives(engine)
+    app = "--app=reference_impl.app:app"
+
+    runs = [tracker("tasks", "requeue", task, app, database_url=registry_database) for task in ("done", "nobody")]
+
+    assert [run.returncode for run in runs] == [EXIT_REFUSED] * 2
+    assert runs[0].stderr == (
+        "done is not requeued: it ended as SUCCESS, and not by a loss: publish it anew, under another id\n"
+    )
+    assert runs[1].stderr == "nobody is not requeued: there is no such task in the registry\n"
 
 
 def test_an_unknown_task_is_an_exit_code_of_its_own(tracker: Tracker, registry_database: str) -> None:

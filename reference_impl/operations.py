@@ -1,0 +1,113 @@
+"""What an operator asks for: which workers live, which tasks were lost, and to have one run again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from celery import Celery
+from sqlalchemy import Engine, Table, select, text
+
+from reference_impl.lifecycle import Requeued, Status
+from reference_impl.liveness import Evidence, Liveness, judge
+from reference_impl.messages import LOSSES, find, send
+from reference_impl.models import TaskRecord
+from reference_impl.registry import Report, apply_within
+from reference_impl.rollcall import call_the_roll
+from reference_impl.settings import Settings
+
+_TASKS = cast("Table", TaskRecord.__table__)
+
+_WORKERS = text("""
+    SELECT i.node, i.incarnation_id::text AS incarnation_id, i.pid, i.started_at, i.renewed_at, i.lease_s,
+           extract(epoch FROM i.renewed_at + make_interval(secs => i.lease_s) - clock_timestamp())::float
+               AS lease_left_s,
+           count(a.attempt_id) AS open_attempts
+    FROM celery_worker_incarnation i
+    LEFT JOIN celery_task_attempt a ON a.incarnation_id = i.incarnation_id AND a.ended_at IS NULL
+    GROUP BY i.incarnation_id
+    HAVING i.renewed_at + make_interval(secs => i.lease_s) >= clock_timestamp() OR count(a.attempt_id) > 0
+    ORDER BY i.node, i.started_at
+""")
+
+_WATCHED = text("""
+    SELECT last - since >= make_interval(secs => :lease_s)
+           AND last >= clock_timestamp() - make_interval(secs => :gap_s)
+    FROM celery_sweep_pulse
+""")
+
+_LEASE_HOLDS = text("""
+    SELECT renewed_at + make_interval(secs => lease_s) >= clock_timestamp()
+    FROM celery_worker_incarnation WHERE incarnation_id = :incarnation_id
+""")
+
+
+class NotRequeuedError(Exception):
+    """The task is not run again; the message says why, and what to do instead."""
+
+
+@dataclass(frozen=True)
+class WorkerState:
+    """One incarnation: its lease, what it has open, and whether it lives; times and spans as in its table."""
+
+    row: dict[str, Any]
+    liveness: Liveness
+    why: str
+
+
+def workers(engine: Engine, settings: Settings, app: Celery | None) -> list[WorkerState]:
+    """The incarnations that hold a lease, or have attempts open. Raises SQLAlchemy's errors.
+
+    Without `app` nobody is asked through the broker, and whose lease has run out is unknown.
+    """
+    with engine.connect() as connection:
+        rows = [dict(row) for row in connection.execute(_WORKERS).mappings()]
+        gap = {"lease_s": settings.lease_s, "gap_s": settings.continuity_s}
+        watched = bool(connection.execute(_WATCHED, gap).scalar())
+    suspects = {row["incarnation_id"] for row in rows if row["lease_left_s"] < 0}
+    call = call_the_roll(app, settings.ping_timeout_s, suspects) if app is not None and suspects else None
+    states = []
+    for row in rows:
+        evidence = Evidence(
+            lease_ran_out=row["lease_left_s"] < 0,
+            watched=watched,
+            answered=call is not None and row["incarnation_id"] in call.answers.values(),
+            broker_works=call is not None and call.broker_works,
+        )
+        states.append(WorkerState(row, *judge(evidence)))
+    return states
+
+
+def lost(engine: Engine, limit: int) -> list[dict[str, Any]]:
+    """Tasks that ended because their worker, or their message, was lost; the newest ends first."""
+    query = (
+        select(_TASKS)
+        .where(_TASKS.c.status.in_([Status.FAILURE, Status.REVOKED]), _TASKS.c.reason.in_(sorted(LOSSES)))
+        .order_by(_TASKS.c.completed_at.desc())
+        .limit(limit)
+    )
+    with engine.connect() as connection:
+        return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def requeue(engine: Engine, app: Celery, task_id: str, who: str) -> None:
+    """Send a lost task's message again, under its id; its lost attempts do not count any more.
+
+    Raises NotRequeuedError, NotKeptError or NotSentError, and SQLAlchemy's errors; then nothing has changed.
+    """
+    with engine.begin() as connection:
+        row = connection.execute(select(_TASKS).where(_TASKS.c.task_id == task_id).with_for_update()).one_or_none()
+        if row is None:
+            raise NotRequeuedError("there is no such task in the registry")
+        if row.status in {Status.PENDING, Status.RETRY}:
+            raise NotRequeuedError(f"it is {row.status}: its message is on its way, or waits for its time")
+        holds = connection.execute(_LEASE_HOLDS, {"incarnation_id": row.incarnation_id}).scalar()
+        if row.status == Status.STARTED and holds:
+            raise NotRequeuedError(f"worker {row.worker_id} holds its lease, and executes it")
+        if row.status != Status.STARTED and row.reason not in LOSSES:
+            ended = f"{row.status} ({row.reason})" if row.reason else row.status
+            raise NotRequeuedError(f"it ended as {ended}, and not by a loss: publish it anew, under another id")
+        message = find(connection, task_id)
+        again = Requeued(row.attempt_id if row.status == Status.STARTED else None, by_hand=True)
+        apply_within(connection, Report(task_id, again, who, "requeued by hand", task_name=row.task_name))
+        send(app, message)
