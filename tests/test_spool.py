@@ -23,6 +23,7 @@ VALUES = {
     "retries": 3,
     "terminated": True,
     "redeliver": True,
+    "by_hand": True,
     "attempt_id": uuid4(),
 }
 
