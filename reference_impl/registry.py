@@ -16,7 +16,7 @@ from typing import Any, cast
 from uuid import UUID
 
 import psutil
-from sqlalchemy import Connection, Engine, Row, Table, bindparam, func, insert, select, text, update
+from sqlalchemy import Connection, Engine, Interval, Row, Table, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from reference_impl.lifecycle import (
@@ -109,12 +109,17 @@ class Registry:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._by_statement = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     def apply(self, report: Report) -> Outcome:
         """Take or refuse the report. Raises SQLAlchemy's errors; then nothing of the record changed."""
+        if isinstance(report.event, Published):
+            with self._by_statement.connect() as connection:
+                if _insert_published(connection, report):
+                    return Outcome(Transition(Status.PENDING), None)
         if isinstance(report.event, Started):
             # Committed on its own: if this process dies before the record's turn, the attempt still names it.
-            with self._engine.begin() as connection:
+            with self._by_statement.connect() as connection:
                 _open_attempt(connection, report, report.event.owner)
         with self._engine.begin() as connection:
             if report.message is not None:
@@ -126,8 +131,6 @@ def apply_within(connection: Connection, report: Report) -> Outcome:
     """Take or refuse the report as part of the caller's transaction."""
     if isinstance(report.event, Received):
         return Outcome(Unchanged(), None)  # that a worker has it is not kept, only what it has
-    if isinstance(report.event, Published) and _insert_published(connection, report):
-        return Outcome(Transition(Status.PENDING), None)
     age_at_least = report.age
     row = connection.execute(_LOCKED, {"sought": report.task_id}).one_or_none()
     standing = None
@@ -152,7 +155,7 @@ def apply_within(connection: Connection, report: Report) -> Outcome:
     at = row.database_now - report.age
     values, remark = _columns(report, decision, row, at)
     if values:
-        connection.execute(update(_TASKS).where(_TASKS.c.task_id == report.task_id).values(values))
+        connection.execute(_UPDATE, {"sought": report.task_id, **values})
     before = standing.status if standing else None
     if not isinstance(decision, Unchanged) and not isinstance(report.event, Progressed):
         _audit(connection, report, decision, before, at, remark)
@@ -165,6 +168,34 @@ def apply_within(connection: Connection, report: Report) -> Outcome:
 
 _TASKS = cast("Table", TaskRecord.__table__)
 _ATTEMPTS = cast("Table", Attempt.__table__)
+_AUDIT = cast("Table", AuditEntry.__table__)
+
+# Statements are made once: building one costs a process more than executing it costs the database.
+_PUBLISH = text("""
+    WITH published AS (
+        INSERT INTO celery_task_registry (task_id, task_name, status, detail, args, kwargs, queue, eta, queued_at)
+        VALUES (:task_id, :task_name, 'PENDING', 'queued', :args, :kwargs, :queue, :eta, clock_timestamp() - :age)
+        ON CONFLICT DO NOTHING RETURNING task_id, queued_at
+    )
+    INSERT INTO celery_task_audit (task_id, to_status, refused, at, who, why)
+    SELECT task_id, 'PENDING', false, queued_at, :who, :why FROM published
+    RETURNING entry_id
+""").bindparams(bindparam("args", type_=_TASKS.c.args.type), bindparam("kwargs", type_=_TASKS.c.kwargs.type))
+_UPDATE = update(_TASKS).where(_TASKS.c.task_id == bindparam("sought"))
+_ENTER = insert(_AUDIT)
+_BEGIN_ATTEMPT = (
+    upsert(_ATTEMPTS)
+    .values(
+        {column.name: bindparam(column.name) for column in _ATTEMPTS.c if column.name not in {"lost", "ended_at"}}
+        | {"started_at": func.clock_timestamp() - bindparam("age", type_=Interval)}
+    )
+    .on_conflict_do_nothing()
+)
+_END_ATTEMPT = (
+    update(_ATTEMPTS)
+    .where(_ATTEMPTS.c.attempt_id == bindparam("sought"), _ATTEMPTS.c.ended_at.is_(None))
+    .values(ended_at=bindparam("at"))
+)
 _LOCKED = (
     select(_TASKS, func.clock_timestamp().label("database_now"))
     .where(_TASKS.c.task_id == bindparam("sought"))
@@ -225,33 +256,28 @@ def lose_attempt(connection: Connection, attempt_id: UUID) -> None:
 
 
 def _insert_published(connection: Connection, report: Report) -> bool:
-    """The common case of a publication in one statement and its audit entry."""
+    """The common case of a publication: record and audit entry in one statement, unless there is a record already."""
     args, kwargs = report.arguments() if report.arguments else (None, None)
     sent = report.age
-    statement = (
-        upsert(_TASKS)
-        .values(
-            task_id=report.task_id,
-            task_name=report.task_name,
-            status=Status.PENDING,
-            detail="queued",
-            args=args,
-            kwargs=kwargs,
-            queue=report.queue,
-            eta=report.eta,
-            queued_at=func.clock_timestamp() - sent,
-        )
-        .on_conflict_do_nothing()
-        .returning(_TASKS.c.queued_at)
-    )
-    queued_at = connection.execute(statement).scalar_one_or_none()
-    if queued_at is None:
+    values = {
+        "task_id": report.task_id,
+        "task_name": report.task_name,
+        "args": args,
+        "kwargs": kwargs,
+        "queue": report.queue,
+        "eta": report.eta,
+        "age": sent,
+        "who": report.who,
+        "why": report.why,
+    }
+    entry_id = connection.execute(_PUBLISH, values).scalar_one_or_none()
+    if entry_id is None:
         return False
     if report.age - sent > _STALL:
         # Whoever stood still meanwhile, the database's clock was read after it, or long before the answer came.
         queued_at = connection.execute(select(func.clock_timestamp())).scalar_one() - report.age
-        connection.execute(update(_TASKS).where(_TASKS.c.task_id == report.task_id).values(queued_at=queued_at))
-    _audit(connection, report, Transition(Status.PENDING), None, queued_at, None)
+        connection.execute(_UPDATE, {"sought": report.task_id, "queued_at": queued_at})
+        connection.execute(update(_AUDIT).where(_AUDIT.c.entry_id == entry_id).values(at=queued_at))
     return True
 
 
@@ -369,16 +395,17 @@ def _audit(
     refused = isinstance(decision, Refusal)
     said = decision.why if isinstance(decision, Refusal) else decision.note
     connection.execute(
-        insert(AuditEntry).values(
-            task_id=report.task_id,
-            attempt_id=attempt_of(report.event),
-            from_status=before,
-            to_status=_wanted(report.event) if isinstance(decision, Refusal) else decision.to,
-            refused=refused,
-            at=at,
-            who=report.who,
-            why="; ".join(part for part in (report.why, said, remark) if part),
-        )
+        _ENTER,
+        {
+            "task_id": report.task_id,
+            "attempt_id": attempt_of(report.event),
+            "from_status": before,
+            "to_status": _wanted(report.event) if isinstance(decision, Refusal) else decision.to,
+            "refused": refused,
+            "at": at,
+            "who": report.who,
+            "why": "; ".join(part for part in (report.why, said, remark) if part),
+        },
     )
 
 
@@ -410,25 +437,21 @@ def attempt_of(event: Event) -> UUID | None:
 
 
 def _open_attempt(connection: Connection, report: Report, owner: Owner) -> None:
-    connection.execute(
-        upsert(_ATTEMPTS)
-        .values(
-            attempt_id=owner.attempt_id,
-            task_id=report.task_id,
-            task_name=report.task_name,
-            incarnation_id=owner.incarnation_id,
-            worker_id=report.worker_id,
-            worker_pid=report.worker_pid,
-            acks_late=report.acks_late,
-            redelivered=report.redelivered,
-            waiters=report.waiters,
-            started_at=func.clock_timestamp() - report.age,
-        )
-        .on_conflict_do_nothing()
-    )
+    values = {
+        "attempt_id": owner.attempt_id,
+        "task_id": report.task_id,
+        "task_name": report.task_name,
+        "incarnation_id": owner.incarnation_id,
+        "worker_id": report.worker_id,
+        "worker_pid": report.worker_pid,
+        "acks_late": report.acks_late,
+        "redelivered": report.redelivered,
+        "waiters": report.waiters,
+        "age": report.age,
+    }
+    connection.execute(_BEGIN_ATTEMPT, values)
 
 
 def _close_attempt(connection: Connection, attempt_id: UUID | None, at: datetime) -> None:
     """An execution is over when it says so, taken or refused."""
-    over = update(_ATTEMPTS).where(_ATTEMPTS.c.attempt_id == attempt_id, _ATTEMPTS.c.ended_at.is_(None))
-    connection.execute(over.values(ended_at=at))
+    connection.execute(_END_ATTEMPT, {"sought": attempt_id, "at": at})

@@ -3,23 +3,20 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import update
+
 from reference_impl import registry
-
-
-class ProcessClock:
-    @staticmethod
-    def clock_timestamp() -> datetime:
-        return datetime.now(UTC)
+from reference_impl.models import TaskRecord
 
 
 def apply() -> None:
     insert = registry._insert_published
 
     def inserted(connection: Any, report: Any) -> bool:
-        database_functions, registry.func = registry.func, ProcessClock
-        try:
-            return insert(connection, report)
-        finally:
-            registry.func = database_functions
+        done = insert(connection, report)
+        if done:
+            own = update(TaskRecord).where(TaskRecord.task_id == report.task_id)
+            connection.execute(own.values(queued_at=datetime.now(UTC)))
+        return bool(done)
 
     registry._insert_published = inserted
