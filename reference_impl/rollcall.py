@@ -39,14 +39,20 @@ class RollCall:
 
 @inspect_command(name=COMMAND)
 def _answer(
-    state: Any,  # noqa: ARG001 - Celery's signature
-    caller: str | None = None,  # noqa: ARG001
+    state: Any,
+    caller: str | None = None,  # noqa: ARG001 - Celery's signature
     sought: Collection[str] = (),
 ) -> dict[str, Any]:
     """A worker's answer: its own incarnation, and which of these tasks it has received and not ended."""
     identity = incarnation.current()
-    held = [task_id for task_id in sought if task_id in worker_state.requests]
+    held = _held(state.consumer) & set(sought) if sought else ()
     return _said(str(identity.incarnation_id) if identity else None, held)
+
+
+def _held(consumer: Any) -> set[str]:
+    """What this worker has received and not ended; what its rate limits hold back is in their buckets only."""
+    held_back = (request.id for bucket in consumer.task_buckets.values() if bucket for request, _ in bucket.contents)
+    return {*worker_state.requests, *held_back}
 
 
 def _said(incarnation_id: str | None, held: Collection[str] = ()) -> dict[str, Any]:

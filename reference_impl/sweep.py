@@ -237,6 +237,7 @@ def sweep(
                 _pulse(lock, settings)  # many tasks take long, and the session that holds the lock must not idle
         _pulse(lock, settings)
         findings += _close_lost_deliveries(this, find_missing(lock, app, settings), told)
+        _pulse(lock, settings)
         if not dry_run:
             findings += _give_up_waiting(engine, by=by)
             forget_ended(lock)
