@@ -7,27 +7,29 @@ nowhere, twice, one sweep apart, is lost: a message may be on its way between tw
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import redis
 from celery import Celery
 from kombu.exceptions import ChannelError
-from kombu.transport.redis import Channel as RedisChannel
 from sqlalchemy import Connection, Row, text
 
 from reference_impl.registry import AWAITING_REDELIVERY
 from reference_impl.rollcall import bounded_connection, call_the_roll
 from reference_impl.settings import Settings
+from reference_impl.spool import is_behind
 
 MESSAGES_MAX = 1000
 """In a queue with more messages than that, and among more that are delivered, nothing is looked for."""
 _TASKS_MAX = 100
 
 _WAITING = text("""
-    WITH RECURSIVE waiting AS (
-        SELECT task_id, task_name, status, detail, queue, coalesce(eta, queued_at) AS since
+    WITH RECURSIVE waiting AS NOT MATERIALIZED (
+        SELECT task_id, task_name, detail, attempts, queue, queued_at, coalesce(eta, queued_at) AS since
         FROM celery_task_registry WHERE status IN ('PENDING', 'RETRY')
     ), queues AS (
         SELECT (SELECT queue FROM waiting WHERE queue IS NOT NULL ORDER BY queue LIMIT 1) AS name
@@ -35,7 +37,7 @@ _WAITING = text("""
         SELECT (SELECT queue FROM waiting WHERE queue > queues.name ORDER BY queue LIMIT 1)
         FROM queues WHERE queues.name IS NOT NULL
     )
-    SELECT oldest.task_id, oldest.task_name, oldest.queue
+    SELECT oldest.task_id, oldest.task_name, oldest.queue, oldest.attempts, oldest.queued_at
     FROM queues CROSS JOIN LATERAL (
         SELECT * FROM waiting
         WHERE queue = queues.name AND since < clock_timestamp() - make_interval(secs => :patience_s)
@@ -44,9 +46,9 @@ _WAITING = text("""
     ) oldest
 """)
 
-_HOLDERS = text("""
-    SELECT incarnation_id::text FROM celery_worker_incarnation
-    WHERE renewed_at + make_interval(secs => lease_s) >= clock_timestamp()
+_WORKERS = text("""
+    SELECT incarnation_id::text, renewed_at + make_interval(secs => lease_s) >= clock_timestamp() AS holds
+    FROM celery_worker_incarnation WHERE renewed_at >= clock_timestamp() - interval '1 hour'
 """)
 
 
@@ -58,24 +60,29 @@ class _Look:
     failure: Exception | None = None
 
 
-def find_missing(connection: Connection, app: Celery, settings: Settings) -> list[Row[Any]]:
-    """Tasks that wait for long, and whose message is nowhere at this moment: task_id, task_name, queue.
+def find_missing(
+    connection: Connection, app: Celery, settings: Settings, touch: Callable[[], object] = lambda: None
+) -> list[Row[Any]]:
+    """Tasks that wait for long, and whose message is nowhere at this moment.
 
-    Empty where the broker, or any worker that holds its lease, does not answer in time: then nothing is known.
-    Raises SQLAlchemy's errors.
+    Empty where the broker, or any worker that holds its lease, does not answer in time, or where reports are still
+    kept on disk: then nothing is known. A worker whose lease has run out lately is asked too; it need not answer.
+    `touch` is called between the two steps that may take the time of a ping each. Raises SQLAlchemy's errors.
     """
     patience_s = max(settings.lease_s, settings.minimum_age_s) - settings.sweep_interval_s
     values = {"patience_s": patience_s, "awaiting": AWAITING_REDELIVERY, "tasks_max": _TASKS_MAX}
     waiting = {row.task_id: row for row in connection.execute(_WAITING, values)}
-    holders = set(connection.execute(_HOLDERS).scalars()) if waiting else set()
+    workers = {row.incarnation_id: row.holds for row in connection.execute(_WORKERS)} if waiting else {}
     connection.commit()
-    if not waiting:
+    if not waiting or is_behind(settings):
         return []
     missing = _not_in_the_broker(app, waiting.values(), settings.ping_timeout_s)
+    touch()
     if not missing:
         return []
-    call = call_the_roll(app, settings.ping_timeout_s, holders, sought=missing)
-    if not call.broker_works or not holders <= set(call.answers.values()):
+    call = call_the_roll(app, settings.ping_timeout_s, set(workers), sought=missing)
+    answered = set(call.answers.values())
+    if not call.broker_works or call.behind or any(holds and one not in answered for one, holds in workers.items()):
         return []
     return [waiting[task_id] for task_id in sorted(missing - call.held)]
 
@@ -90,10 +97,9 @@ def _not_in_the_broker(app: Celery, waiting: Iterable[Row[Any]], timeout_s: floa
     def attempt() -> None:
         try:
             with bounded_connection(app, timeout_s) as connection:
-                missing: set[str] = set()
-                for queue, ids in by_queue.items():
-                    missing |= _not_in_queue(connection.channel(), queue, ids)
-                look.missing = _not_delivered(connection.channel(), missing) if missing else missing
+                look_into = _LOOK.get(connection.transport.driver_type)
+                if look_into is not None:
+                    look.missing = look_into(connection.channel, by_queue)
         except Exception as error:  # noqa: BLE001 - whatever it is, nothing is known
             look.failure = error
 
@@ -103,34 +109,45 @@ def _not_in_the_broker(app: Celery, waiting: Iterable[Row[Any]], timeout_s: floa
     return set() if thread.is_alive() or look.failure is not None else set(look.missing)
 
 
-def _not_in_queue(channel: Any, queue: str, ids: Collection[str]) -> set[str]:
-    """Of these ids, those whose messages are not in the queue; none where that cannot be told."""
-    try:
-        count = channel.queue_declare(queue, passive=True).message_count
-    except ChannelError as error:
-        if str(error.reply_code) != "404":
-            raise
-        count = 0  # there is no such queue; in Redis an empty one is none
-    if not count:
-        return set(ids)
-    if not isinstance(channel, RedisChannel) or count > MESSAGES_MAX:
-        return set()
+def _not_in_redis(open_channel: Callable[[], Any], by_queue: Mapping[str, set[str]]) -> set[str]:
+    """Of these ids, those whose messages are neither in their queues nor delivered and not acknowledged."""
+    channel = open_channel()
     by_priority: Callable[[str, int], str] = channel._q_for_pri  # noqa: SLF001 - kombu says it nowhere else
-    keys = [by_priority(queue, step) for step in channel.priority_steps]
-    return _not_among(ids, (text for key in keys for text in channel.client.lrange(key, 0, -1)))
+    prefix = getattr(channel, "global_keyprefix", None) or ""
+    # Kombu's own client puts the prefix before the keys of some commands only, and not of these.
+    with redis.Redis(connection_pool=channel.client.connection_pool) as client:
+        delivered = prefix + channel.unacked_key
+        missing = set()
+        for queue, ids in by_queue.items():
+            keys = [prefix + by_priority(queue, step) for step in channel.priority_steps]
+            if sum(client.llen(key) for key in keys) <= MESSAGES_MAX:
+                missing |= _not_among(ids, (message for key in keys for message in client.lrange(key, 0, -1)))
+        if not missing or client.hlen(delivered) > MESSAGES_MAX:
+            return set()
+        return _not_among(missing, client.hvals(delivered))
 
 
-def _not_delivered(channel: Any, ids: Collection[str]) -> set[str]:
-    """Of these ids, those that no consumer has to acknowledge, as far as the broker can tell: Redis can."""
-    if not isinstance(channel, RedisChannel):
-        return set(ids)
-    if channel.client.hlen(channel.unacked_key) > MESSAGES_MAX:
-        return set()
-    return _not_among(ids, channel.client.hvals(channel.unacked_key))
+def _not_in_amqp(open_channel: Callable[[], Any], by_queue: Mapping[str, set[str]]) -> set[str]:
+    """Of these ids, those whose queues are empty, or are no more: what is in a queue, AMQP does not show."""
+    return {task_id for queue, ids in by_queue.items() if _is_empty(open_channel(), queue) for task_id in ids}
+
+
+def _is_empty(channel: Any, queue: str) -> bool:
+    try:
+        return bool(channel.queue_declare(queue, passive=True).message_count == 0)
+    except ChannelError as error:
+        if "no queue" in str(error):
+            return True
+        raise  # it is there, and its node is down, for example
+
+
+_LOOK = {"redis": _not_in_redis, "amqp": _not_in_amqp}
 
 
 def _not_among(ids: Collection[str], messages: Iterable[bytes]) -> set[str]:
-    left = set(ids)
+    # Redis has messages as JSON, in which an id may look another way.
+    left = {json.dumps(task_id)[1:-1].encode(): task_id for task_id in ids}
     for message in messages:
-        left -= {task_id for task_id in left if task_id.encode() in message}
-    return left
+        for found in [form for form in left if form in message]:
+            del left[found]
+    return set(left.values())

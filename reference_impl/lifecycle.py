@@ -258,7 +258,7 @@ def _published(standing: Standing | None, retries: int) -> Decision:
         if standing.publication_missing and not retries:
             return Unchanged()
         return Refusal(f"published again after its end ({standing.status})")
-    if retries and standing.status is Status.STARTED:
+    if retries and standing.status is Status.STARTED and not standing.overtaken:
         # The retry's message may be running elsewhere before the first execution has said that it retries.
         return Transition(Status.RETRY)
     return Unchanged()
@@ -349,6 +349,9 @@ def _cancelled(standing: Standing | None, owner: Owner, *, redeliver: bool) -> D
 def _worker_lost(standing: Standing | None, attempt_id: UUID | None, *, redeliver: bool) -> Decision:
     if standing is not None and standing.status is Status.STARTED and standing.owner.attempt_id != attempt_id:
         return Refusal("another attempt owns the record")
+    waits = standing is not None and standing.status is Status.PENDING
+    if standing is not None and waits and attempt_id is not None and standing.owner.attempt_id == attempt_id:
+        return Refusal("its message was sent again already")
     return _broken_off(standing, redeliver=redeliver)
 
 

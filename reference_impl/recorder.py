@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
 
+import psycopg
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
@@ -99,9 +100,8 @@ class Recorder:
     def flush(self, timeout_s: float) -> int:
         """Wait up to `timeout_s` for what is queued; returns how many reports are left unwritten."""
         deadline = time.monotonic() + timeout_s
-        while self._queue:
-            last = self._queue[-1]
-            if not last.wait(max(0.0, deadline - time.monotonic())):
+        while waiting := list(self._queue):
+            if not waiting[-1].wait(max(0.0, deadline - time.monotonic())):
                 break
         left = len(self._queue)
         lost = sum(ticket.spooled is None for ticket in list(self._queue))
@@ -240,6 +240,8 @@ def write_what_was_left(engine: Engine, settings: Settings) -> None:
             if _unreachable(error):
                 raise
             _tell_failure(report, _cause(error))
+        except Exception as error:  # noqa: BLE001 - one that cannot be written must not keep the others
+            _tell_failure(report, f"{type(error).__name__}: {error}")
 
     count = adopt(settings, write)
     if count:
@@ -294,7 +296,11 @@ def _task_of(signal: Mapping[str, Any]) -> object:
 def _unreachable(error: SQLAlchemyError) -> bool:
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    return isinstance(error, OperationalError | InterfaceError)
+    original = getattr(error, "orig", None)
+    if isinstance(original, psycopg.errors.ProgramLimitExceeded):
+        return False  # psycopg counts it among the operational ones, and it will never fit
+    standby = isinstance(original, psycopg.errors.ReadOnlySqlTransaction)
+    return standby or isinstance(error, OperationalError | InterfaceError)
 
 
 def _cause(error: Exception) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from celery import Celery, states
@@ -16,6 +17,9 @@ from celery.app.task import Context
 from celery.backends.base import Backend
 
 from reference_impl.waiters import tell_revoked
+
+_CLOCKS_AGREE = timedelta(seconds=5)
+"""By so much a worker's clock may be behind the database's."""
 
 
 class NoAnswerError(Exception):
@@ -28,10 +32,11 @@ class DeliveryLostError(Exception):
 
 @dataclass(frozen=True)
 class StoredEnd:
-    """An end as it was stored: `value` is the result, or the exception of a failure."""
+    """An end as it was stored: `value` is the result, or the exception of a failure; `at` is aware."""
 
     succeeded: bool
     value: Any
+    at: datetime
 
 
 class ResultBackend:
@@ -42,14 +47,18 @@ class ResultBackend:
         self._patience_s = patience_s
         self._hangs = False
 
-    def end_of(self, task_id: str) -> StoredEnd | None:
-        """The task's stored end; None where there is none, or none that is kept. Raises NoAnswerError."""
+    def end_of(self, task_id: str, since: datetime) -> StoredEnd | None:
+        """The task's stored end since a moment; None where there is none, or none that is kept. Raises NoAnswerError.
+
+        An earlier one is of another run under the same id.
+        """
         if self._app.conf.result_backend in {None, "disabled"}:
             return None
-        meta = self._within_bound(lambda backend: backend.get_task_meta(task_id, cache=False))
-        if meta["status"] not in {states.SUCCESS, states.FAILURE}:
+        meta = self._within_bound(lambda backend: backend.get_task_meta(task_id))
+        at = _aware(meta.get("date_done"))
+        if meta["status"] not in {states.SUCCESS, states.FAILURE} or at is None or at < since - _CLOCKS_AGREE:
             return None
-        return StoredEnd(meta["status"] == states.SUCCESS, meta.get("result"))
+        return StoredEnd(meta["status"] == states.SUCCESS, meta.get("result"), at)
 
     def tell_revoked(self, task_id: str, reason: str, waiters: Mapping[str, Any] | None) -> None:
         """Tell whoever waits for the task that it was revoked. Raises NoAnswerError."""
@@ -88,3 +97,11 @@ class ResultBackend:
             self._hangs = True
             raise NoAnswerError(f"no answer within {self._patience_s:g} s")
         return done[0]
+
+
+def _aware(stored: object) -> datetime | None:
+    """Celery stores the moment in UTC, with or without saying so."""
+    moment = datetime.fromisoformat(stored) if isinstance(stored, str) else stored
+    if not isinstance(moment, datetime):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -19,6 +19,8 @@ from celery.worker import state as worker_state
 from celery.worker.control import inspect_command
 
 from reference_impl import incarnation
+from reference_impl.settings import Settings
+from reference_impl.spool import is_behind
 
 COMMAND = "tracker_incarnation"
 _GRACE_S = 0.2
@@ -28,13 +30,15 @@ _GRACE_S = 0.2
 class RollCall:
     """`answers` maps node names to incarnation ids, None where a worker has no tracker.
 
-    `held` are those of the ids sought that some worker has the message of, whatever it does with it.
+    `held` are those of the ids sought that some worker has the message of, whatever it does with it;
+    `behind` is whether any of them knows of reports that are not written yet.
     """
 
     broker_works: bool
     why: str
     answers: dict[str, str | None] = field(default_factory=dict)
     held: frozenset[str] = frozenset()
+    behind: bool = False
 
 
 @inspect_command(name=COMMAND)
@@ -46,7 +50,9 @@ def _answer(
     """A worker's answer: its own incarnation, and which of these tasks it has received and not ended."""
     identity = incarnation.current()
     held = _held(state.consumer) & set(sought) if sought else ()
-    return _said(str(identity.incarnation_id) if identity else None, held)
+    settings: Settings | None = getattr(state.app, "tracking_settings", None)
+    behind = bool(sought) and settings is not None and is_behind(settings)
+    return _said(str(identity.incarnation_id) if identity else None, held, behind=behind)
 
 
 def _held(consumer: Any) -> set[str]:
@@ -55,8 +61,8 @@ def _held(consumer: Any) -> set[str]:
     return {*worker_state.requests, *held_back}
 
 
-def _said(incarnation_id: str | None, held: Collection[str] = ()) -> dict[str, Any]:
-    return {"incarnation": incarnation_id, "held": list(held)}
+def _said(incarnation_id: str | None, held: Collection[str] = (), *, behind: bool = False) -> dict[str, Any]:
+    return {"incarnation": incarnation_id, "held": list(held), "behind": behind}
 
 
 @dataclass
@@ -65,10 +71,12 @@ class _Heard:
 
     answers: dict[str, str | None] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
+    behind: bool = False
 
     def note(self, name: str, said: Mapping[str, Any]) -> None:
         """Keep one worker's answer; what it holds first."""
         self.held.update(said.get("held") or ())
+        self.behind = self.behind or bool(said.get("behind"))
         self.answers[name] = said.get("incarnation")
 
 
@@ -104,7 +112,7 @@ def call_the_roll(
     answers, held = dict(heard.answers), frozenset(heard.held)
     if own in answers:
         del answers[own]
-        return RollCall(True, "the sweep's own call came back through the broker", answers, held)
+        return RollCall(True, "the sweep's own call came back through the broker", answers, held, heard.behind)
     if failure:
         return RollCall(False, f"the broker failed: {failure[0]}", answers, held)
     why = f"the sweep's own call did not come back through the broker within {timeout_s:g} s"

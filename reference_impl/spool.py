@@ -34,7 +34,7 @@ from reference_impl.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_ENDING = ".jsonl"
+_BEGINNING, _ENDING = "celery-tracker-", ".jsonl"
 _EVENTS = {kind.__name__: TypeAdapter(kind) for kind in get_args(Event)}
 
 
@@ -54,14 +54,13 @@ class Spool:
 
     def keep(self, report: Report) -> int:
         """Write the report down; gives the number by which `done` knows it. Raises SpoolError."""
-        line = {"report": self._lines, **_as_values(report)}
+        number, self._lines = self._lines, self._lines + 1  # first: a signal handler may keep another meanwhile
         try:
-            self._append(line)
+            self._append({"report": number, **_as_values(report)})
         except Exception as error:
             raise SpoolError(f"it is in memory only: {self._directory}: {type(error).__name__}: {error}") from error
-        self._open.add(self._lines)
-        self._lines += 1
-        return self._lines - 1
+        self._open.add(number)
+        return number
 
     def done(self, number: int) -> None:
         """The report is in the database, or refused by it."""
@@ -77,9 +76,10 @@ class Spool:
 
     def forget(self) -> None:
         """A forked child leaves the file, and its lock, to its parent."""
-        if self._file is not None:
-            os.close(self._file)
-        self._path, self._file, self._lines, self._open = None, None, 0, set()
+        file, self._file = self._file, None
+        self._path, self._lines, self._open = None, 0, set()
+        if file is not None:
+            os.close(file)
 
     def _append(self, line: Mapping[str, Any]) -> None:
         if self._file is None:
@@ -92,8 +92,14 @@ def spool_directory(settings: Settings) -> Path:
     if settings.spool_directory is not None:
         return settings.spool_directory
     url = make_url(settings.sqlalchemy_url)
-    registry = hashlib.sha256(f"{url.host} {url.port} {url.database}".encode()).hexdigest()[:16]
+    options = sorted((name, value) for name, value in url.query.items() if name != "password")
+    registry = hashlib.sha256(f"{url.host} {url.port} {url.database} {options}".encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"celery-tracker-{os.getuid()}-{registry}"
+
+
+def is_behind(settings: Settings) -> bool:
+    """Whether a process of this machine, living or not, still has to write what it has kept."""
+    return any(spool_directory(settings).glob(f"{_BEGINNING}*{_ENDING}"))
 
 
 def adopt(settings: Settings, write: Callable[[Report], None]) -> int:
@@ -105,7 +111,7 @@ def adopt(settings: Settings, write: Callable[[Report], None]) -> int:
     if not directory.exists() or not _is_ours(directory):
         return 0  # who has something to keep there is told so
     written = 0
-    for path in sorted(directory.glob(f"*{_ENDING}")):
+    for path in sorted(directory.glob(f"{_BEGINNING}*{_ENDING}")):
         with _owned(path) as file:
             if file is None:
                 continue
@@ -128,8 +134,10 @@ def _make(directory: Path) -> tuple[Path, int]:
     """A file that is locked before others can see it as one that was left."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not _is_ours(directory):
-        raise PermissionError("others may write there; name a directory of your own in spool_directory")
-    path = directory / f"{uuid4().hex}{_ENDING}"
+        raise PermissionError(
+            "others may write there, or it is a link; name a directory of your own in spool_directory"
+        )
+    path = directory / f"{_BEGINNING}{uuid4().hex}{_ENDING}"
     unseen = path.with_suffix(".new")
     file = os.open(unseen, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
     fcntl.flock(file, fcntl.LOCK_EX)
@@ -139,8 +147,9 @@ def _make(directory: Path) -> tuple[Path, int]:
 
 def _is_ours(directory: Path) -> bool:
     """Whether nobody else can put a report there for us to believe."""
-    made = directory.stat()
-    return made.st_uid == os.getuid() and not made.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    made = directory.lstat()  # where a link leads is for whoever can change it to say
+    alone = not made.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return stat.S_ISDIR(made.st_mode) and made.st_uid == os.getuid() and alone
 
 
 @contextlib.contextmanager

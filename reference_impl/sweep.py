@@ -119,6 +119,11 @@ _LEASE_AGAIN = text("""
 """)
 
 
+_SAME_DELIVERY = text("""
+    SELECT true FROM celery_task_registry WHERE task_id = :task_id AND attempts = :attempts FOR UPDATE
+""")
+
+
 @dataclass(frozen=True)
 class Finding:
     """One open task, what was found out about its worker, and what was done."""
@@ -131,6 +136,7 @@ class Finding:
     why: str
     action: str = "none"
     stuck: bool = False
+    deliveries: int = field(default=0, repr=False)
     waiters: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
@@ -209,48 +215,48 @@ def sweep(
     a whole; then nothing half-done remains.
     """
     this = _Pass(engine, app, settings, by, dry_run, own, ResultBackend(app, settings.ping_timeout_s))
-    with _only_sweeper(engine, settings.lease_s) as lock:
-        if lock is None:
-            return SweepReport(by, datetime.now(UTC), skipped="another sweep is running")
-        watched = _pulse(lock, settings)
-        rows = lock.execute(_SUSPECTS, _spans(settings)).all()
-        lock.commit()
-        suspects = {str(row.incarnation_id) for row in rows if row.lease_ran_out and row.incarnation_id != own}
-        call = None
-        if prove_broker or (watched and suspects):
-            call = call_the_roll(app, settings.ping_timeout_s, suspects)
-        watched = _pulse(lock, settings) and watched
-        findings = []
-        for row in rows:
-            if own is not None and row.incarnation_id == own:
-                verdict = _judge_own(row)
-            else:
-                verdict = _judge(row, call, watched=watched, force=force)
-            if row.superseded:
-                _close_superseded(this, row, verdict[0])
-                continue
-            finding = _close_or_tell(this, row, verdict)
-            if row.stuck and verdict[0] is Liveness.ALIVE:
-                finding = _stuck(this, finding, revoke=revoke_stuck)
-            findings.append(finding)
-            if finding.liveness is Liveness.DEAD:
-                _pulse(lock, settings)  # many tasks take long, and the session that holds the lock must not idle
-        _pulse(lock, settings)
-        findings += _close_lost_deliveries(this, find_missing(lock, app, settings), told)
-        _pulse(lock, settings)
-        if not dry_run:
-            findings += _give_up_waiting(engine, by=by)
-            forget_ended(lock)
+    report = SweepReport(by, datetime.now(UTC))
+    findings: list[Finding] = []
+    try:
+        with _only_sweeper(engine, settings.lease_s) as lock:
+            if lock is None:
+                return replace(report, skipped="another sweep is running")
+            watched = _pulse(lock, settings)
+            rows = lock.execute(_SUSPECTS, _spans(settings)).all()
             lock.commit()
-    report = SweepReport(
-        by,
-        datetime.now(UTC),
-        watched=watched,
-        broker_works=call.broker_works if call else None,
-        broker_why=call.why if call else "no suspect, no roll call",
-        findings=tuple(findings),
-    )
-    _tell_result_backend(this.backend, report)
+            suspects = {str(row.incarnation_id) for row in rows if row.lease_ran_out and row.incarnation_id != own}
+            call = None
+            if prove_broker or (watched and suspects):
+                call = call_the_roll(app, settings.ping_timeout_s, suspects)
+                report = replace(report, broker_works=call.broker_works, broker_why=call.why)
+            watched = _pulse(lock, settings) and watched
+            report = replace(report, watched=watched)
+            for row in rows:
+                if own is not None and row.incarnation_id == own:
+                    verdict = _judge_own(row)
+                else:
+                    verdict = _judge(row, call, watched=watched, force=force)
+                if row.superseded:
+                    _close_superseded(this, row, verdict[0])
+                    continue
+                finding = _close_or_tell(this, row, verdict)
+                if row.stuck and verdict[0] is Liveness.ALIVE:
+                    finding = _stuck(this, finding, revoke=revoke_stuck)
+                findings.append(finding)
+                if finding.liveness is Liveness.DEAD:
+                    _pulse(lock, settings)  # many tasks take long, and the session that holds the lock must not idle
+            if watched:
+                _pulse(lock, settings)
+                missing = find_missing(lock, app, settings, lambda: _pulse(lock, settings))
+                findings += _close_lost_deliveries(this, missing, told)
+                _pulse(lock, settings)
+            if not dry_run:
+                findings += _give_up_waiting(engine, by=by)
+                forget_ended(lock)
+                lock.commit()
+    finally:  # what was closed is closed, whatever failed after it, and whoever waits is told
+        report = replace(report, findings=tuple(findings))
+        _tell_result_backend(this.backend, report)
     _count(report, told)
     _log(report, told)
     return report
@@ -386,29 +392,32 @@ def _may_close(this: _Pass, connection: Connection, row: Row[Any]) -> bool:
 def _end_before_death(this: _Pass, row: Row[Any]) -> StoredEnd | None:
     """The end that the dead process had stored for whoever asks; it is true, and no policy's business."""
     try:
-        return this.backend.end_of(row.task_id)
+        return this.backend.end_of(row.task_id, row.started_at)
     except NoAnswerError as error:
         logger.warning("tracking: whether %s had ended cannot be read from the result backend: %s", row.task_id, error)
         return None
 
 
-def _find_ended(this: _Pass, row: Row[Any], finding: Finding, end: StoredEnd) -> Finding:
-    if this.dry_run:
-        return replace(finding, action=f"would be {FOUND_ENDED}")
-    owner = Owner(row.incarnation_id, row.attempt_id)
+def _stored(this: _Pass, finding: Finding, owner: Owner, end: StoredEnd) -> Report:
+    """The report of an end that the result backend has."""
     report = Report(
-        row.task_id,
+        finding.task_id,
         Succeeded(owner) if end.succeeded else Failed(owner),
         who=this.by,
         why=f"its end was stored before its process died: {finding.why}",
-        task_name=row.task_name,
+        task_name=finding.task_name,
     )
     if end.succeeded:
         limit, masked = this.settings.stored_result_bytes, this.settings.masked_names
-        report = replace(report, result=storable(end.value, limit_bytes=limit, masked_names=masked))
-    else:
-        kind = type(end.value).__name__
-        report = replace(report, error_type=kind, error_message=readable(end.value), reason="exception")
+        return replace(report, result=storable(end.value, limit_bytes=limit, masked_names=masked))
+    kind = type(end.value).__name__
+    return replace(report, error_type=kind, error_message=readable(end.value), reason="exception")
+
+
+def _find_ended(this: _Pass, row: Row[Any], finding: Finding, end: StoredEnd) -> Finding:
+    if this.dry_run:
+        return replace(finding, action=f"would be {FOUND_ENDED}")
+    report = _stored(this, finding, Owner(row.incarnation_id, row.attempt_id), end)
     with this.engine.begin() as connection:
         if not _may_close(this, connection, row):
             return replace(finding, liveness=Liveness.ALIVE, why="its lease was renewed during this sweep")
@@ -472,19 +481,29 @@ def _give_up_waiting(engine: Engine, *, by: str) -> Iterable[Finding]:
 
 def _close_lost_deliveries(this: _Pass, missing: Iterable[Row[Any]], told: Collection[Finding]) -> Iterable[Finding]:
     """A message that is nowhere may be on its way from one place to another; twice, a sweep apart, it is lost."""
-    missed_before = {finding.task_id for finding in told if finding.action == MISSING}
+    missed_before = {(finding.task_id, finding.deliveries) for finding in told if finding.action == MISSING}
     why = "no queue and no worker has its message"
     for row in missing:
-        finding = Finding(row.task_id, row.task_name, None, None, Liveness.UNKNOWN, why, MISSING)
-        if row.task_id not in missed_before or this.dry_run:
+        finding = Finding(
+            row.task_id, row.task_name, None, None, Liveness.UNKNOWN, why, MISSING, deliveries=row.attempts
+        )
+        if (row.task_id, row.attempts) not in missed_before or this.dry_run:
+            yield finding
+            continue
+        try:
+            end = this.backend.end_of(row.task_id, row.queued_at)
+        except NoAnswerError:  # it may have run, and who did may have died before it told
             yield finding
             continue
         report = Report(row.task_id, DeliveryLost(), this.by, why, reason=LOST, error_message=f"lost: {why}")
+        if end is not None:
+            report = _stored(this, finding, Owner(None, None), end)
         with this.engine.begin() as connection:
-            outcome = apply_within(connection, report)
-        if isinstance(outcome.decision, Transition):
+            same = connection.execute(_SAME_DELIVERY, {"task_id": row.task_id, "attempts": row.attempts}).scalar()
+            outcome = apply_within(connection, report) if same else None
+        if outcome is not None and isinstance(outcome.decision, Transition):
             metrics.decided(outcome.decision)
-            yield replace(finding, action=LOST)
+            yield replace(finding, action=LOST if end is None else FOUND_ENDED)
 
 
 def _tell_result_backend(backend: ResultBackend, report: SweepReport) -> None:

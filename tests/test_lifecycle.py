@@ -26,6 +26,7 @@ from reference_impl.lifecycle import (
     Published,
     RedeliveryOverdue,
     Refusal,
+    Requeued,
     Retrying,
     Revoked,
     Standing,
@@ -196,6 +197,19 @@ def test_a_publication_that_comes_late_completes_the_record(status: Status) -> N
     assert decide(missing, Published()) == Unchanged()
     assert isinstance(decide(missing, Published(retries=1)), Refusal)
     assert isinstance(decide(known, Published()), Refusal)
+
+
+def test_a_retry_that_is_published_late_leaves_the_running_attempt_alone() -> None:
+    """The publication was kept through an outage, and the retry runs already."""
+    assert decide(Standing(Status.STARTED, ME, overtaken=True), Published(retries=1)) == Unchanged()
+    assert decide(Standing(Status.STARTED, ME), Published(retries=1)) == Transition(Status.RETRY)
+
+
+@pytest.mark.parametrize("event", [WorkerLost(ATTEMPT, redeliver=False), Requeued(ATTEMPT)])
+def test_what_was_sent_again_is_not_taken_away_with_its_last_attempt(event: Event) -> None:
+    """Somebody was faster: the record waits, and still names the attempt that was lost."""
+    assert isinstance(decide(Standing(Status.PENDING, ME), event), Refusal)
+    assert isinstance(decide(Standing(Status.PENDING, ANOTHER), event), Transition)
 
 
 @pytest.mark.parametrize("status", sorted(OPEN))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -351,6 +352,23 @@ def test_an_end_that_was_stored_before_the_death_is_the_end(
     assert {name: record[name] for name in kept} == kept
     assert record["ended_by"] == "sweep w2@host"
     assert rows(engine, AuditEntry)[-1]["why"].startswith("its end was stored before its process died: ")
+
+
+def test_an_end_of_another_run_is_not_taken_for_this_one(
+    app: Celery, engine: Engine, make_settings: MakeSettings, start: Start
+) -> None:
+    """What was stored before the dead attempt began is of a run under the same id that is over."""
+    task = str(uuid4())
+    app.backend.store_result(task, ValueError("before"), "FAILURE")
+    key = app.backend.get_key_for_task(task)
+    earlier = (datetime.now(UTC) - timedelta(seconds=400)).isoformat()
+    app.backend.set(key, json.dumps(json.loads(app.backend.get(key)) | {"date_done": earlier}))
+    start(task, started_s_ago=300.0)
+    watched(engine)
+
+    report = sweep(engine, app, make_settings(), by="sweep")
+
+    assert told(report) == {task: (Liveness.DEAD, "revoked")}
 
 
 def test_a_result_backend_that_does_not_answer_keeps_nobody(

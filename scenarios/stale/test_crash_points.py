@@ -43,7 +43,8 @@ MARKS = ("acknowledging", "working", "result stored", "success told")
 class Fate:
     """What becomes of a task: the way of its record, its executions, whether its message comes back, and as what.
 
-    `on_either_way` is for a record that may begin with what is known second. `rests_at` is where the record stands until the message comes back, and `told` what its caller gets.
+    `on_either_way` is for a record that may begin with what is known second. `rests_at` is where the record stands
+    until the message comes back, and `told` what its caller gets.
     """
 
     way: tuple[str, ...]

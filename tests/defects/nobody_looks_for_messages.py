@@ -4,4 +4,4 @@ from reference_impl import sweep
 
 
 def apply() -> None:
-    sweep.find_missing = lambda _connection, _app, _settings: []
+    sweep.find_missing = lambda *_: []
