@@ -3,7 +3,7 @@
 import pytest
 from psycopg import sql
 
-from harness import Cluster, dead_tasks_closed, executed, hold_rows, kill, occupy
+from harness import Cluster, dead_tasks_closed, ends_kept, executed, hold_rows, kill, occupy
 
 
 @pytest.mark.promise("STALE-19")
@@ -29,4 +29,8 @@ def test_killed_before_the_commit(cluster: Cluster, waits_for: str) -> None:
     cluster.heal(lock)
     cluster.await_record(task, {"REVOKED", "FAILURE"})
 
-    cluster.judge(dead_tasks_closed(cluster.timing.recovery_bound_s), executed(task.id, exactly=1))
+    cluster.judge(
+        dead_tasks_closed(cluster.timing.recovery_bound_s),
+        executed(task.id, exactly=1),
+        ends_kept({task.id: {"status": "REVOKED"}}),
+    )
