@@ -8,4 +8,4 @@ from reference_impl.models import TaskRecord
 def apply() -> None:
     table = TaskRecord.__table__
     assert isinstance(table, Table)
-    table.append_column(Column("queue", Text()))
+    table.append_column(Column("favourite_colour", Text()))
