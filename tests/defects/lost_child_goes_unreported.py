@@ -1,8 +1,12 @@
-"""A failure that no attempt reports is not recorded: a worker that reports for its killed child has none."""
+"""A failure that no attempt reports is not recorded, and nobody looks for the child while its worker lives.
+
+A worker that reports for its killed child has no attempt, and its child has told nothing.
+"""
 
 from typing import Any
 
-from reference_impl import signals
+from reference_impl import signals, sweep
+from reference_impl.liveness import Liveness
 
 
 def apply() -> None:
@@ -13,3 +17,4 @@ def apply() -> None:
             failed(self, task_id, sender, **given)
 
     signals.Handlers._failed = of_an_attempt
+    sweep._judge_own = lambda _row: (Liveness.ALIVE, "it makes this sweep itself")
