@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from alembic.util import CommandError
@@ -22,7 +22,7 @@ from celery.app.utils import find_app
 from psycopg.errors import UndefinedTable
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from reference_impl.connections import open_engine
@@ -140,7 +140,7 @@ def list_workers(
 ) -> None:
     """The workers that hold a lease or have attempts open: lease, liveness, and why."""
     celery_app = _application(app) if app else None
-    settings = getattr(celery_app, "tracking_settings", None) or load_settings()
+    settings = _settings_of(celery_app)
     with _database(settings) as engine:
         states = workers(engine, settings, celery_app)
     if as_json:
@@ -184,7 +184,7 @@ def requeue_task(
 ) -> None:
     """Send a lost task's message again, under its id, where it was kept (policies `requeue` and `report`)."""
     celery_app = _application(app)
-    with _database(getattr(celery_app, "tracking_settings", None) or load_settings()) as engine:
+    with _database(_settings_of(celery_app)) as engine:
         try:
             requeue(engine, celery_app, task_id, who="cli")
         except (NotRequeuedError, NotKeptError, NotSentError) as error:
@@ -201,18 +201,13 @@ def _tell_task(task_id: str, *, as_json: bool, whole: bool) -> None:
         if record is None:
             typer.echo(f"no task {task_id!r} in the registry", err=True)
             raise typer.Exit(EXIT_UNKNOWN)
-        attempts = select(Attempt.__table__).where(Attempt.task_id == task_id).order_by(Attempt.started_at)
-        audit = select(AuditEntry.__table__).where(AuditEntry.task_id == task_id).order_by(AuditEntry.entry_id)
         told = dict(record) | {
             "queue_seconds": _between(record["queued_at"], record["started_at"]),
             "run_seconds": _between(record["started_at"], record["completed_at"]),
         }
-        history = {
-            "attempt_history": [dict(row) for row in connection.execute(attempts).mappings()],
-            "audit": [dict(row) for row in connection.execute(audit).mappings()],
-        }
+        history = _history_of(connection, task_id) if whole else {}
     if as_json:
-        _print_json(told | history if whole else told)
+        _print_json(told | history)
         return
     table = Table(show_header=False)
     for name, value in told.items():
@@ -231,6 +226,15 @@ def _tell_task(task_id: str, *, as_json: bool, whole: bool) -> None:
         to = entry["to_status"] + (" (refused)" if entry["refused"] else "")
         trail.add_row(_short(entry["at"]), entry["from_status"] or "", to, entry["who"], entry["why"])
     Console().print(tries, trail)
+
+
+def _history_of(connection: Connection, task_id: str) -> dict[str, list[dict[str, Any]]]:
+    attempts = select(Attempt.__table__).where(Attempt.task_id == task_id).order_by(Attempt.started_at)
+    audit = select(AuditEntry.__table__).where(AuditEntry.task_id == task_id).order_by(AuditEntry.entry_id)
+    return {
+        "attempt_history": [dict(row) for row in connection.execute(attempts).mappings()],
+        "audit": [dict(row) for row in connection.execute(audit).mappings()],
+    }
 
 
 @tasks.command("cleanup")
@@ -254,7 +258,7 @@ def clean_up(
     sweeps have not watched the database for a full lease, this command watches for the rest of it first.
     """
     celery_app = _application(app)
-    settings: Settings = getattr(celery_app, "tracking_settings", None) or load_settings()
+    settings = _settings_of(celery_app)
     with _database(settings, pool_size=2) as engine:
         chosen = Chosen(force=force, dry_run=dry_run, revoke_stuck=revoke_stuck)
         report = _watch_and_sweep(engine, celery_app, settings, chosen)
@@ -322,6 +326,12 @@ def _application(name: str) -> Celery:
     except (ImportError, AttributeError, ValueError) as error:
         typer.echo(f"--app {name!r}: cannot be loaded: {type(error).__name__}: {error}", err=True)
         raise typer.Exit(EXIT_USAGE) from error
+
+
+def _settings_of(app: Celery | None) -> Settings:
+    """Those by which the application was installed, or would be."""
+    installed: Settings | None = getattr(app, "tracking_settings", None)
+    return installed or load_settings()
 
 
 def _print_report(report: SweepReport) -> None:

@@ -8,9 +8,7 @@ nowhere, twice, one sweep apart, is lost: a message may be on its way between tw
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import redis
@@ -18,6 +16,7 @@ from celery import Celery
 from kombu.exceptions import ChannelError
 from sqlalchemy import Connection, Row, text
 
+from reference_impl.bounded import within
 from reference_impl.registry import AWAITING_REDELIVERY
 from reference_impl.rollcall import bounded_connection, call_the_roll
 from reference_impl.settings import Settings
@@ -52,14 +51,6 @@ _WORKERS = text("""
 """)
 
 
-@dataclass
-class _Look:
-    """What one look at the broker has not found, or why it can say nothing."""
-
-    missing: set[str] = field(default_factory=set)
-    failure: Exception | None = None
-
-
 def find_missing(
     connection: Connection, app: Celery, settings: Settings, touch: Callable[[], object] = lambda: None
 ) -> list[Row[Any]]:
@@ -88,25 +79,20 @@ def find_missing(
 
 
 def _not_in_the_broker(app: Celery, waiting: Iterable[Row[Any]], timeout_s: float) -> set[str]:
-    """The ids whose messages the broker does not have; in a thread of its own, as the roll call is."""
-    look = _Look()
+    """The ids whose messages the broker does not have; none where it cannot be asked."""
     by_queue: dict[str, set[str]] = {}
     for row in waiting:
         by_queue.setdefault(row.queue, set()).add(row.task_id)
 
-    def attempt() -> None:
-        try:
-            with bounded_connection(app, timeout_s) as connection:
-                look_into = _LOOK.get(connection.transport.driver_type)
-                if look_into is not None:
-                    look.missing = look_into(connection.channel, by_queue)
-        except Exception as error:  # noqa: BLE001 - whatever it is, nothing is known
-            look.failure = error
+    def look() -> set[str]:
+        with bounded_connection(app, timeout_s) as connection:
+            look_into = _LOOK.get(connection.transport.driver_type)
+            return look_into(connection.channel, by_queue) if look_into is not None else set()
 
-    thread = threading.Thread(target=attempt, name="celery-tracker deliveries", daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    return set() if thread.is_alive() or look.failure is not None else set(look.missing)
+    try:
+        return within(timeout_s, "deliveries", look)
+    except Exception:  # noqa: BLE001 - whatever it is, nothing is known
+        return set()
 
 
 def _not_in_redis(open_channel: Callable[[], Any], by_queue: Mapping[str, set[str]]) -> set[str]:

@@ -12,7 +12,7 @@ from reference_impl.lifecycle import Requeued, Status
 from reference_impl.liveness import Evidence, Liveness, judge
 from reference_impl.messages import LOSSES, find, send
 from reference_impl.models import TaskRecord
-from reference_impl.registry import Report, apply_within
+from reference_impl.registry import Report, apply_within, lease_holds
 from reference_impl.rollcall import call_the_roll
 from reference_impl.settings import Settings
 
@@ -34,11 +34,6 @@ _WATCHED = text("""
     SELECT last - since >= make_interval(secs => :lease_s)
            AND last >= clock_timestamp() - make_interval(secs => :gap_s)
     FROM celery_sweep_pulse
-""")
-
-_LEASE_HOLDS = text("""
-    SELECT renewed_at + make_interval(secs => lease_s) >= clock_timestamp()
-    FROM celery_worker_incarnation WHERE incarnation_id = :incarnation_id
 """)
 
 
@@ -101,8 +96,7 @@ def requeue(engine: Engine, app: Celery, task_id: str, who: str) -> None:
             raise NotRequeuedError("there is no such task in the registry")
         if row.status in {Status.PENDING, Status.RETRY}:
             raise NotRequeuedError(f"it is {row.status}: its message is on its way, or waits for its time")
-        holds = connection.execute(_LEASE_HOLDS, {"incarnation_id": row.incarnation_id}).scalar()
-        if row.status == Status.STARTED and holds:
+        if row.status == Status.STARTED and lease_holds(connection, row.incarnation_id):
             raise NotRequeuedError(f"worker {row.worker_id} holds its lease, and executes it")
         if row.status != Status.STARTED and row.reason not in LOSSES:
             ended = f"{row.status} ({row.reason})" if row.reason else row.status

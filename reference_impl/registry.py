@@ -209,6 +209,11 @@ _LEASE_HOLDS = text("""
 """)
 
 
+def lease_holds(connection: Connection, incarnation_id: UUID | None) -> bool:
+    """Whether this incarnation has renewed its lease in time; one that is not registered has none."""
+    return bool(connection.execute(_LEASE_HOLDS, {"incarnation_id": incarnation_id}).scalar())
+
+
 class _Fate(StrEnum):
     ALIVE = "alive"
     GONE = "gone"
@@ -224,8 +229,7 @@ def _fate_of_owner(connection: Connection, report: Report, row: Row[Any]) -> _Fa
     if not isinstance(report.event, Started) or row.status != Status.STARTED or row.worker_pid is None:
         return _Fate.UNKNOWN
     if row.incarnation_id != report.event.owner.incarnation_id:
-        holds = connection.execute(_LEASE_HOLDS, {"incarnation_id": row.incarnation_id}).scalar()
-        return _Fate.ALIVE if holds else _Fate.UNKNOWN
+        return _Fate.ALIVE if lease_holds(connection, row.incarnation_id) else _Fate.UNKNOWN
     if row.worker_pid == report.worker_pid:
         return _Fate.UNKNOWN
     return _Fate.ALIVE if psutil.pid_exists(row.worker_pid) else _Fate.GONE

@@ -6,7 +6,6 @@ whoever asked for the result has it already.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,6 +15,7 @@ from celery import Celery, states
 from celery.app.task import Context
 from celery.backends.base import Backend
 
+from reference_impl.bounded import NotInTimeError, within
 from reference_impl.waiters import tell_revoked
 
 _CLOCKS_AGREE = timedelta(seconds=5)
@@ -75,28 +75,14 @@ class ResultBackend:
     def _within_bound(self, work: Callable[[Backend], Any]) -> Any:
         if self._hangs:
             raise NoAnswerError("it did not answer before")
-        done: list[Any] = []
-        failed: list[Exception] = []
         try:
             backend = self._app.backend  # this thread's own, with its connections: the other one only waits for it
+            return within(self._patience_s, "result backend", lambda: work(backend))
+        except NotInTimeError as error:
+            self._hangs = True
+            raise NoAnswerError(str(error)) from error
         except Exception as error:
             raise NoAnswerError(f"{type(error).__name__}: {error}") from error
-
-        def attempt() -> None:
-            try:
-                done.append(work(backend))
-            except Exception as error:  # noqa: BLE001 - the caller gets it
-                failed.append(error)
-
-        thread = threading.Thread(target=attempt, name="celery-tracker result backend", daemon=True)
-        thread.start()
-        thread.join(self._patience_s)
-        if failed:
-            raise NoAnswerError(f"{type(failed[0]).__name__}: {failed[0]}") from failed[0]
-        if not done:
-            self._hangs = True
-            raise NoAnswerError(f"no answer within {self._patience_s:g} s")
-        return done[0]
 
 
 def _aware(stored: object) -> datetime | None:

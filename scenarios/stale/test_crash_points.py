@@ -215,24 +215,25 @@ def test_the_worker_dies_with_messages_waiting(cluster: Cluster, pool: str) -> N
 # -- prerun write to acknowledge ---------------------------------------------------------------------------------------
 
 
-def start_not_written(cluster: Cluster) -> Arranged:
-    """No statement about the start gets through; the task executes meanwhile."""
+def held_at_the_start(cluster: Cluster, lock: Callable[[Task, Task], Fault]) -> Arranged:
+    """Both tasks execute, and what tells of their starts waits for a lock."""
     early, late = publish_both(cluster)
-    held = lock_table(cluster, "attempts" if "attempts" in cluster.subject.tables else "registry")
+    held = lock(early, late)
     victim = cluster.worker("a", concurrency=2)
     for task in (early, late):
         task.await_mark()
     return Arranged(victim, {early: CLOSED, late: REDELIVERED}, held)
+
+
+def start_not_written(cluster: Cluster) -> Arranged:
+    """No statement about the start gets through; the task executes meanwhile."""
+    role = "attempts" if "attempts" in cluster.subject.tables else "registry"
+    return held_at_the_start(cluster, lambda *_: lock_table(cluster, role))
 
 
 def start_not_committed(cluster: Cluster) -> Arranged:
     """The record's turn to say STARTED does not come."""
-    early, late = publish_both(cluster)
-    held = lock_records(cluster, early, late)
-    victim = cluster.worker("a", concurrency=2)
-    for task in (early, late):
-        task.await_mark()
-    return Arranged(victim, {early: CLOSED, late: REDELIVERED}, held)
+    return held_at_the_start(cluster, lambda *tasks: lock_records(cluster, *tasks))
 
 
 def effect(cluster: Cluster) -> Arranged:
