@@ -290,13 +290,17 @@ def main() -> None:
 
 
 def _watch_and_sweep(engine: Engine, app: Celery, settings: Settings, chosen: Chosen) -> SweepReport:
-    """Sweep until the leases have been watched for a full lease; only the last pass finds anything dead."""
+    """Sweep until the leases have been watched for a full lease, and who is silent was asked twice.
+
+    Only the last pass finds anything dead.
+    """
     deadline = time.monotonic() + settings.lease_s + 2 * (settings.sweep_interval_s + settings.ping_timeout_s)
     told = False
     while True:
         report = sweep(engine, app, settings, by="cli", prove_broker=True, **dataclasses.asdict(chosen))
         suspects = any(finding.liveness == "unknown" and finding.action != MISSING for finding in report.findings)
-        settled = report.watched or not suspects or (report.broker_works is False and not chosen.force)
+        decided = report.watched and not (report.undecided and not chosen.dry_run)
+        settled = decided or not suspects or (report.broker_works is False and not chosen.force)
         if (settled and not report.skipped) or time.monotonic() > deadline:
             return report
         if not told and not report.skipped:

@@ -137,6 +137,7 @@ class Incarnation(Base):
     lease_s: Mapped[float]
     started_at: Mapped[datetime]
     renewed_at: Mapped[datetime]
+    silent_at: Mapped[datetime | None]
 
 
 class SweepPulse(Base):

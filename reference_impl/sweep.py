@@ -4,9 +4,11 @@
    lease while it holds it loses it.
 2. The pulse: since when have sweeps been in touch with this database without a gap? After an outage, or a pause
    of the sweepers themselves, every lease looks run out; none counts until a full lease has been watched.
-3. Suspects: open attempts whose incarnation's lease has run out, and started records of workers that never
-   registered. An attempt whose record went on without it, to a redelivery for example, is only closed itself.
-4. The roll call, if there is a suspect or the caller wants the broker's proof in any case.
+3. Suspects: open attempts whose incarnation has not renewed its lease for half of it, and started records of workers
+   that never registered. An attempt whose record went on without it, to a redelivery for example, is only closed
+   itself.
+4. The roll call, if there is a suspect or the caller wants the broker's proof in any case. Whose lease has run out, and
+   who was silent the time before as well, is dead: asking early, nothing is lost by asking twice.
 5. Each dead incarnation's tasks are closed in one transaction that locks the incarnation first and looks at its
    lease again, so that a renewal in between wins.
 6. Lost deliveries: tasks that have waited for long, and whose message nobody has.
@@ -19,7 +21,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -44,7 +46,7 @@ from reference_impl.lifecycle import (
     Transition,
     WorkerLost,
 )
-from reference_impl.liveness import Evidence, Liveness, judge
+from reference_impl.liveness import ASKED_AGAIN, Evidence, Liveness, judge
 from reference_impl.messages import NotKeptError, NotSentError, find, forget_ended, send
 from reference_impl.registry import AWAITING_REDELIVERY, LOST, Report, apply_within, lose_attempt
 from reference_impl.results import NoAnswerError, ResultBackend, StoredEnd
@@ -77,6 +79,10 @@ _SUSPECTS = text("""
            coalesce(i.renewed_at + make_interval(secs => i.lease_s),
                     coalesce(r.last_heartbeat, a.started_at) + make_interval(secs => :lease_s))
                < clock_timestamp() AS lease_ran_out,
+           coalesce(i.renewed_at + make_interval(secs => i.lease_s / 2),
+                    coalesce(r.last_heartbeat, a.started_at) + make_interval(secs => :lease_s / 2))
+               < clock_timestamp() AS suspect,
+           coalesce(i.silent_at > i.renewed_at, i.incarnation_id IS NULL) AS silent_before,
            clock_timestamp() - a.started_at AS age,
            coalesce(r.progressed_at, a.started_at) + make_interval(secs => :stuck_after_s)
                < clock_timestamp() AS stuck,
@@ -92,6 +98,8 @@ _SUSPECTS = text("""
     SELECT r.task_id, r.task_name, NULL, r.incarnation_id, r.worker_id, false, NULL, r.started_at, false,
            coalesce(r.last_heartbeat, r.started_at, r.queued_at) + make_interval(secs => :lease_s)
                < clock_timestamp(),
+           coalesce(r.last_heartbeat, r.started_at, r.queued_at) + make_interval(secs => :lease_s / 2)
+               < clock_timestamp(), true,
            clock_timestamp() - coalesce(r.started_at, r.queued_at), false, false, NULL, false
     FROM celery_task_registry r
     WHERE r.status = 'STARTED' AND r.attempt_id IS NULL
@@ -119,6 +127,11 @@ _LEASE_AGAIN = text("""
 """)
 
 
+_NOTE_SILENCE = text("""
+    UPDATE celery_worker_incarnation SET silent_at = clock_timestamp() WHERE incarnation_id = ANY(:silent)
+""")
+
+
 _SAME_DELIVERY = text("""
     SELECT true FROM celery_task_registry WHERE task_id = :task_id AND attempts = :attempts FOR UPDATE
 """)
@@ -142,7 +155,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class SweepReport:
-    """The account of one pass. `broker_works` is None when no roll call was needed."""
+    """The account of one pass. `broker_works` is None when no roll call was needed.
+
+    `undecided` is whether a lease has run out whose incarnation was not asked twice yet.
+    """
 
     by: str
     at: datetime
@@ -150,6 +166,7 @@ class SweepReport:
     watched: bool = False
     broker_works: bool | None = None
     broker_why: str = "no suspect, no roll call"
+    undecided: bool = False
     findings: tuple[Finding, ...] = field(default_factory=tuple)
 
     @property
@@ -222,20 +239,19 @@ def sweep(
             if lock is None:
                 return replace(report, skipped="another sweep is running")
             watched = _pulse(lock, settings)
-            rows = lock.execute(_SUSPECTS, _spans(settings)).all()
-            lock.commit()
-            suspects = {str(row.incarnation_id) for row in rows if row.lease_ran_out and row.incarnation_id != own}
-            call = None
-            if prove_broker or (watched and suspects):
-                call = call_the_roll(app, settings.ping_timeout_s, suspects)
+            rows = _read_suspects(this, lock)
+            call = _call_suspects(this, lock, rows, prove_broker=prove_broker)
+            if call is not None:
                 report = replace(report, broker_works=call.broker_works, broker_why=call.why)
+                rows = _read_suspects(this, lock)  # leases have run out meanwhile, or have been renewed
+                _note_silence(this, lock, rows, call)
             watched = _pulse(lock, settings) and watched
-            report = replace(report, watched=watched)
+            report = replace(report, watched=watched, undecided=any(map(_is_asked_again, rows)))
             for row in rows:
                 if own is not None and row.incarnation_id == own:
                     verdict = _judge_own(row)
                 else:
-                    verdict = _judge(row, call, watched=watched, force=force)
+                    verdict = _judge(row, call, watched=watched, force=force, asked_twice=dry_run)
                 if row.superseded:
                     _close_superseded(this, row, verdict[0])
                     continue
@@ -260,6 +276,37 @@ def sweep(
     _count(report, told)
     _log(report, told)
     return report
+
+
+def _read_suspects(this: _Pass, lock: Connection) -> Sequence[Row[Any]]:
+    rows = lock.execute(_SUSPECTS, _spans(this.settings)).all()
+    lock.commit()
+    return rows
+
+
+def _call_suspects(this: _Pass, lock: Connection, rows: Iterable[Row[Any]], *, prove_broker: bool) -> RollCall | None:
+    """Call the roll where there is somebody to ask for; a pass that notes nothing asks twice itself."""
+    suspects = {str(row.incarnation_id) for row in rows if row.suspect and row.incarnation_id != this.own}
+    if not prove_broker and not suspects:
+        return None
+    call = call_the_roll(this.app, this.settings.ping_timeout_s, suspects)
+    if not (this.dry_run and suspects and _pulse(lock, this.settings)):
+        return call
+    again = call_the_roll(this.app, this.settings.ping_timeout_s, suspects)
+    return replace(again, answers=call.answers | again.answers)
+
+
+def _note_silence(this: _Pass, lock: Connection, rows: Iterable[Row[Any]], call: RollCall) -> None:
+    """Whoever did not answer is asked again by the next sweep, whichever worker makes it."""
+    suspects = {row.incarnation_id for row in rows if row.suspect and row.registered and row.incarnation_id != this.own}
+    silent = suspects - {UUID(answer) for answer in call.answers.values() if answer}
+    if call.broker_works and silent and not this.dry_run:
+        lock.execute(_NOTE_SILENCE, {"silent": list(silent)})
+        lock.commit()
+
+
+def _is_asked_again(row: Row[Any]) -> bool:
+    return bool(row.lease_ran_out and not row.silent_before)
 
 
 @contextmanager
@@ -290,7 +337,9 @@ def _pulse(connection: Connection, settings: Settings) -> bool:
     return watched
 
 
-def _judge(row: Row[Any], call: RollCall | None, *, watched: bool, force: bool) -> tuple[Liveness, str]:
+def _judge(
+    row: Row[Any], call: RollCall | None, *, watched: bool, force: bool, asked_twice: bool
+) -> tuple[Liveness, str]:
     answered = False
     if call is not None:
         known = str(row.incarnation_id) if row.incarnation_id else None
@@ -302,6 +351,7 @@ def _judge(row: Row[Any], call: RollCall | None, *, watched: bool, force: bool) 
             answered=answered,
             broker_works=call.broker_works if call else False,
             broker_excused=force,
+            silent_before=row.silent_before or asked_twice,
         )
     )
 
@@ -540,7 +590,9 @@ def _count(report: SweepReport, told: Collection[Finding]) -> None:
 
 
 def _is_left_alone(finding: Finding) -> bool:
-    return finding.liveness is Liveness.UNKNOWN and finding.action not in {MISSING, LOST}
+    """Unknown for longer than until the next sweep asks again."""
+    undecided = finding.liveness is Liveness.UNKNOWN and finding.action not in {MISSING, LOST}
+    return undecided and finding.why != ASKED_AGAIN
 
 
 def _log(report: SweepReport, told: Collection[Finding]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 
 from celery import Celery
@@ -56,10 +57,13 @@ class Sweeper:
     def _run(self) -> None:
         engine = open_engine(self._settings, pool_size=2)
         while not self._stopping.is_set():
+            began = time.monotonic()
             self._attempt("inheritance", lambda: write_what_was_left(engine, self._settings))
             self._attempt("sweep", lambda: self._sweep_once(engine))
             self._tend_keeper()
-            self._stopping.wait(self._settings.sweep_interval_s)
+            interval_s = self._settings.sweep_interval_s
+            # From the beginning of one pass to that of the next; one that takes long leaves the database a moment.
+            self._stopping.wait(max(began + interval_s - time.monotonic(), interval_s / 5))
 
     def _attempt(self, what: str, work: Callable[[], None]) -> None:
         """A part of a pass that fails must not end the worker or the next pass; each new cause is told once."""

@@ -87,7 +87,7 @@ def app_without_broker(servers: Servers) -> Iterator[Celery]:
 
 @pytest.fixture
 def start(engine: Engine) -> Start:
-    """A task that began long ago on a worker whose lease ran out; returns the worker's incarnation."""
+    """A task that began long ago on a worker whose lease ran out, and who was silent once; returns its incarnation."""
 
     def begin(
         task_id: str = "t",
@@ -95,6 +95,7 @@ def start(engine: Engine) -> Start:
         renewed_s_ago: float = LONG_AGO_S,
         started_s_ago: float = LONG_AGO_S,
         registered: bool = True,
+        asked_before: bool = True,
         pid: int = 1,
         **said: Any,
     ) -> UUID:
@@ -105,9 +106,10 @@ def start(engine: Engine) -> Start:
                 connection.execute(
                     text(
                         "UPDATE celery_worker_incarnation SET renewed_at = clock_timestamp() "
-                        "- make_interval(secs => :ago) WHERE incarnation_id = :incarnation_id"
+                        "- make_interval(secs => :ago), silent_at = CASE WHEN :asked THEN clock_timestamp() END "
+                        "WHERE incarnation_id = :incarnation_id"
                     ),
-                    {"ago": renewed_s_ago, "incarnation_id": identity.incarnation_id},
+                    {"ago": renewed_s_ago, "incarnation_id": identity.incarnation_id, "asked": asked_before},
                 )
         Registry(engine).apply(
             Report(
@@ -148,8 +150,9 @@ def rows(engine: Engine, model: type[Any]) -> list[Row]:
 
 
 def content(engine: Engine) -> list[list[Row]]:
-    """Everything that a sweep could change about a task."""
-    return [rows(engine, model) for model in (TaskRecord, Attempt, AuditEntry, Incarnation)]
+    """Everything that a sweep could change about a task; of who was silent it may take note."""
+    kept = [rows(engine, model) for model in (TaskRecord, Attempt, AuditEntry, Incarnation)]
+    return [[{name: value for name, value in row.items() if name != "silent_at"} for row in table] for table in kept]
 
 
 def told(report: SweepReport) -> dict[str, tuple[str, str]]:
@@ -194,6 +197,62 @@ def test_whoever_waits_for_a_closed_task_is_told(
     assert result.state == "REVOKED"
     assert "cli" in str(result.result)
     result.forget()
+
+
+def test_whoever_is_silent_is_asked_twice(
+    app: Celery, engine: Engine, make_settings: MakeSettings, start: Start
+) -> None:
+    """Silence is noted the first time, and counts the second time, whichever sweep that is."""
+    start(asked_before=False)
+    watched(engine)
+
+    first = sweep(engine, app, make_settings(), by="sweep")
+    second = sweep(engine, app, make_settings(), by="another")
+
+    assert told(first) == {"t": (Liveness.UNKNOWN, "none")}
+    assert "it is asked again" in first.findings[0].why
+    assert (first.undecided, second.undecided) == (True, False)
+    assert told(second) == {"t": (Liveness.DEAD, "revoked")}
+
+
+def test_silence_before_a_renewal_does_not_count(
+    app: Celery, engine: Engine, make_settings: MakeSettings, start: Start
+) -> None:
+    """Who has renewed its lease since it was silent has to be silent twice once more."""
+    incarnation = start(asked_before=False)
+    watched(engine)
+    with engine.begin() as connection:
+        noted = "UPDATE celery_worker_incarnation SET silent_at = renewed_at - interval '1 s'"
+        connection.execute(text(noted + " WHERE incarnation_id = :id"), {"id": incarnation})
+
+    report = sweep(engine, app, make_settings(), by="sweep")
+
+    assert told(report) == {"t": (Liveness.UNKNOWN, "none")}
+
+
+def test_who_has_missed_half_a_lease_is_asked_already(
+    app: Celery, engine: Engine, make_settings: MakeSettings, start: Start
+) -> None:
+    """The first of the two calls is made before the lease has run out, so that nothing is lost by it."""
+    start(renewed_s_ago=70.0, asked_before=False)
+    watched(engine)
+
+    report = sweep(engine, app, make_settings(), by="sweep")
+
+    assert report.broker_works
+    assert told(report) == {"t": (Liveness.ALIVE, "none")}
+    assert rows(engine, Incarnation)[0]["silent_at"] is not None
+
+
+def test_a_dry_run_asks_twice_itself(app: Celery, engine: Engine, make_settings: MakeSettings, start: Start) -> None:
+    """What it hears is not noted; what it tells is what two sweeps would do."""
+    start(asked_before=False)
+    watched(engine)
+
+    report = sweep(engine, app, make_settings(), by="cli", dry_run=True)
+
+    assert told(report) == {"t": (Liveness.DEAD, "would be revoked")}
+    assert rows(engine, Incarnation)[0]["silent_at"] is None
 
 
 def test_the_first_pass_only_begins_to_watch(

@@ -78,7 +78,7 @@ def test_tables_of_another_version_are_told_and_brought_up(tracker: Tracker, reg
 
     assert [run.returncode for run in runs] == [0, 0, 1, 0, 0]
     assert runs[1].stdout == "the registry is at -1\n"
-    assert "'queue'" in runs[2].stderr
+    assert "'silent_at'" in runs[2].stderr
     assert "run `celery-tracker migrate`" in runs[2].stderr
 
 
