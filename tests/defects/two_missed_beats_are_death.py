@@ -12,4 +12,5 @@ def apply() -> None:
         query = str(getattr(sweep, name))
         for lease in ("i.lease_s", "lease_s"):
             query = query.replace(f"secs => {lease})", f"secs => {MISSED_S})")
+            query = query.replace(f"secs => {lease} / 2)", f"secs => {MISSED_S} / 2)")
         setattr(sweep, name, text(query))
