@@ -5,6 +5,7 @@ them tasks of the *workload*, arranges trouble by *marks* and *faults*, and ends
 hands the *history* to pure *checks*. What scenarios need is listed here; everything else is the harness's own.
 """
 
+from harness._api import Api
 from harness._checks_database import (
     connections_apart,
     failures_told,
@@ -53,6 +54,16 @@ from harness._checks_record import (
     times_true,
     worker_identified,
 )
+from harness._checks_results import (
+    answers_apart,
+    error_told,
+    expiry_effective,
+    large_streamed,
+    partial_kept,
+    results_given,
+    status_true,
+    wait_bounded,
+)
 from harness._checks_trail import (
     audited,
     closed_once,
@@ -82,6 +93,7 @@ from harness._faults import (
     freeze,
     hold_rows,
     kill,
+    lose_keys,
     occupy,
     pause_clients,
     refuse_messages,
@@ -93,7 +105,7 @@ from harness._faults import (
 )
 from harness._history import Entry, History, Kind
 from harness._proxy import Mode
-from harness._subject import CAPABILITIES, METRICS, MetricsPlace, Place, Subject
+from harness._subject import CAPABILITIES, METRICS, ApiPlace, ApiShape, Expiry, MetricsPlace, Place, Subject
 from harness._timing import Timing
 from harness._verdict import Check, Finding, Inquiry, Judgement, Verdict, Violation, certify
 from harness._view import Record, View
@@ -101,12 +113,16 @@ from harness._view import Record, View
 __all__ = [
     "CAPABILITIES",
     "METRICS",
+    "Api",
+    "ApiPlace",
+    "ApiShape",
     "Check",
     "Client",
     "ClientFailed",
     "Cluster",
     "Dropped",
     "Entry",
+    "Expiry",
     "Fault",
     "Finding",
     "HarnessError",
@@ -130,6 +146,7 @@ __all__ = [
     "Worker",
     "accounted_for",
     "all_tracked",
+    "answers_apart",
     "arguments_are",
     "arguments_bounded",
     "arguments_delivered",
@@ -145,11 +162,13 @@ __all__ = [
     "duplicate_reported",
     "ended_once",
     "ends_kept",
+    "error_told",
     "errors_counted",
     "executed",
     "exhaust_connections",
     "exhaust_memory",
     "expire_visibility",
+    "expiry_effective",
     "failures_logged",
     "failures_told",
     "fill_disk",
@@ -159,13 +178,16 @@ __all__ = [
     "heartbeat_stands",
     "hold_rows",
     "kill",
+    "large_streamed",
     "live_tasks_untouched",
     "logged_once",
+    "lose_keys",
     "metrics_told",
     "no_leaks",
     "occupy",
     "open_tasks_told",
     "outcome_unharmed",
+    "partial_kept",
     "pause",
     "pause_clients",
     "published_in_time",
@@ -174,12 +196,14 @@ __all__ = [
     "refuse_messages",
     "refuse_writes",
     "restart",
+    "results_given",
     "schema_kept",
     "sever",
     "shut_down",
     "signals_accounted",
     "skew_clock",
     "split",
+    "status_true",
     "statuses_of_six",
     "still_up",
     "stuck_told",
@@ -190,6 +214,7 @@ __all__ = [
     "transitions_legal",
     "unchanged_between",
     "untouched_until",
+    "wait_bounded",
     "went_through",
     "work_went_on",
     "worker_identified",

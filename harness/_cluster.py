@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import psutil
 import psycopg
 
+from harness._api import ANSWER_S, Api, Asked, answer_to, healthy, status_fields
 from harness._client import Client, ClientFailed, Links, packed
 from harness._command import CommandRun, run_to_end
 from harness._embedded_servers import free_port
@@ -35,7 +36,7 @@ from harness._proxy import Proxy
 from harness._runtime import Conditions, Runtime
 from harness._servers import Address, Servers, open_redis, postgres_url, rabbitmq_url, redis_url
 from harness._sockets import sockets_to
-from harness._subject import MetricsPlace, Place, Subject
+from harness._subject import ApiPlace, Expiry, MetricsPlace, Place, Subject
 from harness._timing import STARTUP_S, Timing
 from harness._verdict import Check, Judgement, Verdict, certify
 from harness._view import OWN_NAME, Record, View
@@ -180,14 +181,16 @@ class Cluster:
         own_clock: bool = False,
         beat: Mapping[str, float] | None = None,
         metrics: bool = False,
+        expiry: Expiry | None = None,
+        expiry_in_file: bool = False,
         wait: bool = True,
     ) -> Worker:
         """Start a worker; it consumes the queue of its own name unless `queues` says otherwise.
 
         A limit of memory (`memory_mb`) and a clock that `skew_clock` may move (`own_clock`) take a container.
         `beat` has it publish tasks of the workload periodically, by their names with seconds. With `metrics` it can
-        be scraped. `name` becomes a node name of this scenario's own, unless it has an @ already. Raises SetupBroken
-        when it does not come up.
+        be scraped. `expiry` is how long it keeps results, said in the environment or in a file. `name` becomes a
+        node name of this scenario's own, unless it has an @ already. Raises SetupBroken when it does not come up.
         """
         self.client()  # started beside the first worker, not after it
         node = name if "@" in name else f"{name}@{self._assignment.tag}"
@@ -201,7 +204,9 @@ class Cluster:
             extra["CELERY_CONFORMANCE_BEAT"] = json.dumps({"queue": name, "tasks": dict(beat)})
         label = self._label(f"worker-{name}")
         place = replace(
-            self._place(links, timing or self.timing), metrics=self._metrics_place(label) if metrics else None
+            self._place(links, timing or self.timing),
+            metrics=self._metrics_place(label) if metrics else None,
+            expiry=self._written_down(label, expiry) if expiry and expiry_in_file else expiry,
         )
         environment = self._environment(label, place, extra)
         conditions = Conditions(memory_mb, own_clock)
@@ -242,8 +247,79 @@ class Cluster:
             self._clients[name] = Client(self._start(process), links)
         return self._clients[name]
 
+    def api(self, name: str = "api") -> Api:
+        """Start an API of the subject, and wait until it says that it is well. Raises SetupBroken."""
+        shape = self.subject.api
+        assert shape is not None, f"{self.subject.name} has no API"
+        label = self._label(name)
+        host, port = self._assignment.runtime.listen_host, free_port()
+        owner, token, owner_token = (f"{what}-{uuid.uuid4().hex}" for what in ("owner", "token", "token"))
+        listening = ApiPlace(host, port, f"http://{host}:{port}", token, owner, owner_token)
+        place = replace(self._place(None, self.timing), api=listening)
+        argv = self.subject.command("api", place)
+        assert argv is not None, f"{self.subject.name} has no command api"
+        environment = self._environment(label, place, {})
+        made = self._assignment.runtime.worker(label, argv, environment, self.directory, Conditions())
+        process = self._start(made)
+        self.history.append(Kind.OPERATION, "invoke", "start api", process=label)
+        reached = replace(listening, url=f"http://{process.address}:{port}")
+        try:
+            await_until(
+                f"an answer of {label}", lambda: healthy(reached, shape), STARTUP_S, lambda: self._ended(process)
+            )
+        except NeverCame as error:
+            raise SetupBroken(f"{error}\nlast lines of {process.log}:\n{process.tail()}") from error
+        self.history.append(Kind.OPERATION, "ok", "start api", process=label)
+        return Api(process, reached)
+
+    def ask(self, api: Api, asked: str, task: Task | None = None, *, within_s: float = ANSWER_S, **how: Any) -> Any:
+        """Ask an API, by default with the token that may see everything, and note what it answers.
+
+        `asked` is a name of `API_PATHS`, or a path. Of `how`: `token` (None for none), `method`, `query`, `headers`,
+        `body`. Gives the noted value.
+        """
+        shape = self.subject.api
+        assert shape is not None, f"{self.subject.name} has no API"
+        request = Asked(asked, task.id if task else None, **{"token": api.place.token, **how})
+        value = answer_to(request, api.place, shape, within_s)
+        self.history.append(
+            Kind.OBSERVATION, "info", "answer", process=api.process.name, task=request.task_id, value=value
+        )
+        return value
+
+    def await_answer(
+        self, api: Api, asked: str, task: Task, accept: Callable[[int | None], bool], within_s: float | None = None
+    ) -> None:
+        """Ask again and again until the status of the answer is accepted; the last answer is noted, whatever it is."""
+        assert self.subject.api is not None, f"{self.subject.name} has no API"
+        request = Asked(asked, task.id, api.place.token)
+        deadline = time.monotonic() + (self.timing.patience_s if within_s is None else within_s)
+        while not accept(answer_to(request, api.place, self.subject.api)["status"]) and time.monotonic() < deadline:
+            time.sleep(0.05)  # the pace of asking, bounded by the deadline above
+        self.ask(api, asked, task)
+
+    def ask_command(self, api: Api, name: str, task: Task, *, timeout_s: float | None = None) -> CommandRun:
+        """Have a command ask an API about a task, and note what it prints, in the harness's words."""
+        began = time.monotonic()
+        given = {"task_id": task.id} | ({"timeout_s": f"{timeout_s:g}"} if timeout_s is not None else {})
+        done = self._run_command(name, (), replace(self._place(None, self.timing), api=api.place), given)
+        printed = done.json()
+        value = {
+            "surface": "cli",
+            "asked": name,
+            "exit_code": done.exit_code,
+            "body": printed,
+            "printed": bool(done.output.strip()),
+            "errors": done.errors[-2000:],
+            "fields": status_fields(printed, self.subject.api) if self.subject.api else None,
+            "seconds": time.monotonic() - began,
+            "timeout_s": timeout_s,
+        }
+        self.history.append(Kind.OBSERVATION, "info", "answer", process="cli", task=task.id, value=value)
+        return done
+
     def run_command(
-        self, name: str, *flags: str, link: Proxy | None = None, timing: Timing | None = None, **words: str
+        self, name: str, *flags: str, link: Proxy | None = None, timing: Timing | None = None
     ) -> CommandRun:
         """Run a command of the subject's command line, reaching the broker through `link` where one is given."""
         place = self._place(None, timing or self.timing)
@@ -252,6 +328,9 @@ class Cluster:
             place = replace(place, broker_url=through)
             if self.servers.rabbitmq is None:
                 place = replace(place, redis_url=through)
+        return self._run_command(name, flags, place, {})
+
+    def _run_command(self, name: str, flags: Sequence[str], place: Place, words: Mapping[str, str]) -> CommandRun:
         argv = self.subject.command(name, place, **words)
         assert argv is not None, f"{self.subject.name} has no command {name}"
         self.history.append(Kind.OPERATION, "invoke", name, process="cli", value={"flags": flags})
@@ -560,6 +639,22 @@ class Cluster:
             rows[table] = None if found is None else [row for (row,) in found]
         self.note("rows", tables=rows)
 
+    def note_memory(self, process: Process) -> None:
+        """Note the most memory that any process of it has ever held."""
+        peaks = [0]
+        for member in process.members():
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                lines = Path(f"/proc/{member.pid}/status").read_text().splitlines()
+                peaks += [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")]
+        self.note("memory", process=process.name, peak_bytes=max(peaks))
+
+    def note_stored(self, task: Task) -> None:
+        """Note how much the result backend holds of a task, and for how much longer."""
+        with closing(open_redis(self.servers.redis, self.redis_database)) as client:
+            key = f"celery-task-meta-{task.id}"
+            size, left_ms = client.strlen(key), client.pttl(key)
+        self.note("stored", task=task, bytes=size, ttl_s=left_ms / 1000 if left_ms >= 0 else None)
+
     def note_sockets(self, worker: Worker) -> None:
         """Note which sockets to Postgres each process of a worker holds, as the kernel names them."""
         held = {}
@@ -681,6 +776,15 @@ class Cluster:
             timing,
             self.state,
         )
+
+    def _written_down(self, label: str, expiry: Expiry) -> Expiry:
+        text = self.subject.expiry_file
+        assert text is not None, f"{self.subject.name} has no file that says how long results are kept"
+        named = replace(expiry, file=self.directory / f"{label}.toml")
+        (self.directory / f"{label}.toml").write_text(
+            text.format_map(replace(self._place(None, self.timing), expiry=named).words())
+        )
+        return named
 
     def _metrics_place(self, label: str) -> MetricsPlace:
         directory = self.directory / f"{label}.metrics"

@@ -285,6 +285,17 @@ def expire_visibility(server: Server, database: int) -> Fault:
     )
 
 
+def lose_keys(server: Server, database: int, pattern: str) -> Fault:
+    """Let keys vanish as a server does that evicts them, or comes back without its data."""
+    lost: list[int] = []
+
+    def inject() -> None:
+        with closing(open_redis(server, database)) as client:
+            lost.append(sum(int(client.delete(key)) for key in list(client.scan_iter(pattern))))
+
+    return Fault("lose keys", server.name, inject, lambda: {"keys": lost[0]} if lost and lost[0] else None)
+
+
 def refuse_messages(server: Server, database: int, queue: str) -> Fault:
     """Have the broker refuse each message to an empty queue: what stands under its key until healed is no list."""
     before: list[int] = []

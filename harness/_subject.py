@@ -43,7 +43,32 @@ CAPABILITIES = {
     "deliveries": "a task whose message is nowhere does not wait for ever",
     "lost-attempts": "a task that takes its process with it too often is given up",
     "metrics": "a worker serves metrics to Prometheus, and a sweep logs how many tasks it closed",
+    "api": "statuses and results are served over HTTP, to those who have a token",
+    "result-commands": "commands ask the API for statuses and results",
+    "result-expiry": "how long results are kept is set in seconds, and what became of a task is known for longer",
+    "partial-results": "of a result that cannot be stored as a whole the rest is kept",
+    "large-results": "a result that is too large for the result backend is kept by reference",
 }
+STATUS_FIELDS = (
+    "task_id",
+    "name",
+    "status",
+    "ready",
+    "successful",
+    "progress",
+    "error",
+    "worker",
+    "attempts",
+    "queued_at",
+    "started_at",
+    "completed_at",
+    "queue_seconds",
+    "run_seconds",
+    "result_expires_at",
+    "result_state",
+)
+"""What a status tells, in the harness's words."""
+API_PATHS = ("health", "status", "result", "list", "cancel")
 METRICS = {
     "tracking_errors": "what could not be recorded, in time or at all",
     "sweeps": "sweeps that were made",
@@ -68,11 +93,55 @@ class MetricsPlace:
 
 
 @dataclass(frozen=True)
+class ApiPlace:
+    """Where an API listens, and who may use it: `token` sees every task, `owner_token` those of `owner` alone."""
+
+    host: str
+    port: int
+    url: str
+    token: str
+    owner: str
+    owner_token: str
+
+
+@dataclass(frozen=True)
+class ApiShape:
+    """A subject's own words for what an API serves.
+
+    `paths` are templates with `{task_id}`, by the names of `API_PATHS`; `fields` are what a status calls each of
+    `STATUS_FIELDS`; `reference` is the header that tells the size of a result, `partial` the one that says that it
+    is not whole; `owner_header` the message header that says whose a task is.
+    """
+
+    paths: Mapping[str, str]
+    fields: Mapping[str, str]
+    headers: Mapping[str, str]
+    owner_header: str | None = None
+
+
+@dataclass(frozen=True)
+class Expiry:
+    """After how many seconds a result is no longer given, and after how many a task is no longer known.
+
+    `file` is where that is written down, where it is not said by environment variables.
+    """
+
+    result_s: float
+    known_s: float
+    file: Path | None = None
+
+
+def _prefixed(name: str, given: object | None) -> dict[str, str]:
+    return {f"{name}_{part}": str(value) for part, value in vars(given).items()} if given is not None else {}
+
+
+@dataclass(frozen=True)
 class Place:
     """Where one process of the subject finds its servers; the URLs may lead through a proxy.
 
     `state` is a directory for what its processes leave to one another; nothing is there at first, not even itself.
-    `metrics` is given to workers that have to serve them.
+    `metrics` is given to workers that have to serve them, `api` to an API and to the commands that ask it.
+    `expiry` is how long results are kept, and what became of tasks; None is the subject's own choice.
     """
 
     postgres_url: str
@@ -81,12 +150,15 @@ class Place:
     timing: Timing
     state: Path
     metrics: MetricsPlace | None = None
+    api: ApiPlace | None = None
+    expiry: Expiry | None = None
 
     def words(self) -> dict[str, str]:
-        """The names that a TOML subject may use in braces; those of metrics only in `[metrics.environment]`."""
-        metrics = {f"metrics_{name}": str(value) for name, value in vars(self.metrics).items()} if self.metrics else {}
+        """The names that a TOML subject may use in braces; some only where there is such a thing."""
         return {
-            **metrics,
+            **_prefixed("metrics", self.metrics),
+            **_prefixed("api", self.api),
+            **_prefixed("expiry", self.expiry),
             "postgres_url": self.postgres_url,
             "redis_url": self.redis_url,
             "broker_url": self.broker_url,
@@ -135,11 +207,23 @@ class Subject(Protocol):
     def metrics(self) -> Mapping[str, str]:
         """What it calls each of `METRICS`, as in `name` or `name{label="value"}`; served at /metrics."""
 
+    @property
+    def expiry_file(self) -> str | None:
+        """What a file of its configuration says of expiry, with words in braces; None where it reads none."""
+
+    @property
+    def api(self) -> ApiShape | None:
+        """Its own words for what its API serves, where it has one."""
+
     def environment(self, place: Place) -> dict[str, str]:
         """Environment variables for every process of the subject."""
 
     def command(self, name: str, place: Place, **words: str) -> Sequence[str] | None:
-        """The command line of `prepare`, `step-back`, `compare`, `sweep`, `list` or `get`; None where it has none."""
+        """A command line; None where it has none of that name.
+
+        `prepare`, `step-back`, `compare` and `sweep` are about its registry, `api` serves, and `get`, `result`,
+        `result-within`, `wait`, `wait-within`, `list` and `cancel` ask what is served.
+        """
 
     def open_view(self, place: Place) -> View:
         """The way to look in."""
@@ -165,6 +249,11 @@ class TomlSubject:
     preload: Sequence[str] = ()
     metrics: Mapping[str, str] = field(default_factory=dict)
     metrics_variables: Mapping[str, str] = field(default_factory=dict)
+    api: ApiShape | None = None
+    api_variables: Mapping[str, str] = field(default_factory=dict)
+    expiry_file: str | None = None
+    expiry_variables: Mapping[str, str] = field(default_factory=dict)
+    expiry_file_variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tables(self) -> Mapping[str, str]:
@@ -180,9 +269,19 @@ class TomlSubject:
     def environment(self, place: Place) -> dict[str, str]:
         """Its own variables, beside those by which Celery itself is told its broker and backend."""
         words = {**place.words(), "app": self.app}
-        variables = {**self.variables, **(self.metrics_variables if place.metrics else {})}
+        variables = {
+            **self.variables,
+            **(self.metrics_variables if place.metrics else {}),
+            **(self.api_variables if place.api else {}),
+            **self._expiry_variables(place),
+        }
         own = {name: value.format_map(words) for name, value in variables.items()}
         return {"CELERY_BROKER_URL": place.broker_url, "CELERY_RESULT_BACKEND": place.redis_url, **own}
+
+    def _expiry_variables(self, place: Place) -> Mapping[str, str]:
+        if place.expiry is None:
+            return {}
+        return self.expiry_variables if place.expiry.file is None else self.expiry_file_variables
 
     def command(self, name: str, place: Place, **words: str) -> Sequence[str] | None:
         """The command with its words filled in."""
@@ -236,7 +335,19 @@ def _from_toml(path: Path) -> TomlSubject:
         preload=table.get("preload", ()),
         metrics=table.get("metrics", {}).get("names", {}),
         metrics_variables=table.get("metrics", {}).get("environment", {}),
+        api=_api(table.get("api")),
+        api_variables=table.get("api", {}).get("environment", {}),
+        expiry_file=table.get("expiry", {}).get("file"),
+        expiry_variables=table.get("expiry", {}).get("environment", {}),
+        expiry_file_variables=table.get("expiry", {}).get("file_environment", {}),
     )
+
+
+def _api(section: Mapping[str, Any] | None) -> ApiShape | None:
+    if section is None:
+        return None
+    fields = {name: name for name in STATUS_FIELDS} | section.get("fields", {})
+    return ApiShape(section["paths"], fields, section.get("headers", {}), section.get("owner_header"))
 
 
 _COLUMNS = {
@@ -253,6 +364,8 @@ _EXPECTED = (
     "tables",
     "sessions",
     "metrics",
+    "expiry_file",
+    "api",
     "environment",
     "command",
     "open_view",
@@ -273,7 +386,14 @@ _KEYS: dict[str, type] = {
     "sessions": str,
     "preload": list,
     "metrics": dict,
+    "api": dict,
+    "expiry": dict,
 }
+_API_KEYS = {"paths": dict, "fields": dict, "headers": dict, "owner_header": str, "environment": dict}
+_EXPIRY_KEYS = {"file": str, "environment": dict, "file_environment": dict}
+_API_HEADERS = ("size", "partial")
+_ASKING = ("get", "result", "result-within", "wait", "wait-within", "cancel")
+"""Commands about one task."""
 
 
 def _known_names(path: Path, table: Mapping[str, Any]) -> None:
@@ -294,6 +414,7 @@ def _known_names(path: Path, table: Mapping[str, Any]) -> None:
     _known_commands(path, table)
     _known_tables(path, table)
     _known_metrics(path, table)
+    _known_api(path, table)
 
 
 def _known_commands(path: Path, table: Mapping[str, Any]) -> None:
@@ -330,16 +451,56 @@ def _known_metrics(path: Path, table: Mapping[str, Any]) -> None:
         raise UsageError(f"subject {path}: [metrics.names]: the capability metrics needs {', '.join(sorted(missing))}")
 
 
+def _known_api(path: Path, table: Mapping[str, Any]) -> None:
+    for key, value in table.get("expiry", {}).items():
+        if key not in _EXPIRY_KEYS:
+            raise UsageError(f"subject {path}: expiry: {unknown('key', key, _EXPIRY_KEYS)}")
+        if not isinstance(value, _EXPIRY_KEYS[key]):
+            raise UsageError(f"subject {path}: expiry.{key}: expected {_EXPIRY_KEYS[key].__name__}, got {value!r}")
+    if "api" not in table:
+        if "api" in table["capabilities"]:
+            raise UsageError(f"subject {path}: the capability api needs a table [api.paths]")
+        return
+    if "api" not in table.get("commands", {}):
+        raise UsageError(f"subject {path}: [api] needs commands.api, which serves it")
+    _known_api_names(path, table["api"])
+
+
+def _known_api_names(path: Path, section: Mapping[str, Any]) -> None:
+    for key, value in section.items():
+        if key not in _API_KEYS:
+            raise UsageError(f"subject {path}: api: {unknown('key', key, _API_KEYS)}")
+        if not isinstance(value, _API_KEYS[key]):
+            raise UsageError(f"subject {path}: api.{key}: expected {_API_KEYS[key].__name__}, got {value!r}")
+    for part, names in (("paths", API_PATHS), ("fields", STATUS_FIELDS), ("headers", _API_HEADERS)):
+        for name in section.get(part, {}):
+            if name not in names:
+                raise UsageError(f"subject {path}: [api.{part}]: {unknown(part[:-1], name, names)}")
+    if missing := {"health", "status", "result"} - section.get("paths", {}).keys():
+        raise UsageError(f"subject {path}: [api.paths] lacks {', '.join(sorted(missing))}")
+
+
 def _known_placeholders(path: Path, table: Mapping[str, Any]) -> None:
     metrics = {f"metrics_{each.name}": "" for each in fields(MetricsPlace)}
+    api = {f"api_{each.name}": "" for each in fields(ApiPlace)}
+    expiry = {f"expiry_{each.name}": "" for each in fields(Expiry)}
+    asking = api | {"task_id": "", "timeout_s": ""}
     common = {**Place("", "", "", Timing(), Path()).words(), "app": ""}
     texts = {f"environment.{name}": [value] for name, value in table.get("environment", {}).items()}
     texts |= {f"commands.{name}": value for name, value in table.get("commands", {}).items()}
     given = table.get("metrics", {}).get("environment", {})
     texts |= {f"metrics.environment.{name}": [value] for name, value in given.items()}
+    given = table.get("api", {}).get("environment", {})
+    texts |= {f"api.environment.{name}": [value] for name, value in given.items()}
+    kept = table.get("expiry", {})
+    texts |= {f"expiry.environment.{name}": [value] for name, value in kept.get("environment", {}).items()}
+    texts |= {f"expiry.file_environment.{name}": [value] for name, value in kept.get("file_environment", {}).items()}
+    texts |= {"expiry.file": [kept["file"]]} if "file" in kept else {}
     for where, parts in texts.items():
-        words = common | ({"task_id": ""} if where == "commands.get" else {})
-        words |= metrics if where.startswith("metrics.") else {}
+        words = common | (metrics if where.startswith("metrics.") else {})
+        words |= api if where.startswith("api.") or where in {"commands.api", "commands.list"} else {}
+        words |= expiry if where.startswith("expiry.") else {}
+        words |= asking if where.removeprefix("commands.") in _ASKING else {}
         for part in parts:
             try:
                 part.format_map(words)

@@ -7,6 +7,16 @@ Beside each worker a `keeper` renews its lease; `sweep` closes the tasks of work
 
 from reference_impl.connections import open_sessions
 from reference_impl.install import InstallError, install
+from reference_impl.progress import ProgressError, report_progress
 from reference_impl.settings import ConfigurationError, Settings, load_settings
 
-__all__ = ["ConfigurationError", "InstallError", "Settings", "install", "load_settings", "open_sessions"]
+__all__ = [
+    "ConfigurationError",
+    "InstallError",
+    "ProgressError",
+    "Settings",
+    "install",
+    "load_settings",
+    "open_sessions",
+    "report_progress",
+]

@@ -1,7 +1,7 @@
 """The `celery-tracker` command: tables on a terminal, JSON with `--json`, exit codes a script can use.
 
-Exit codes: 0 done, 1 the task is unknown or the sweep refused, 2 the call or the settings are wrong,
-5 the database cannot be reached.
+Exit codes: 0 done, 1 refused, 2 the call or the settings are wrong, 3 the task is unknown, 5 the database cannot be
+reached. Those of the commands that ask the API: see `cli_tasks`.
 """
 
 from __future__ import annotations
@@ -25,24 +25,26 @@ from rich.table import Table
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from reference_impl.cli_tasks import asking
 from reference_impl.connections import open_engine
-from reference_impl.lifecycle import Status
 from reference_impl.messages import NotKeptError, NotSentError
 from reference_impl.models import Attempt, AuditEntry, TaskRecord
 from reference_impl.operations import NotRequeuedError, lost, requeue, workers
 from reference_impl.schema import differences, downgrade
 from reference_impl.schema import migrate as migrate_schema
 from reference_impl.settings import ConfigurationError, Settings, load_settings
+from reference_impl.status import seconds_between
 from reference_impl.sweep import MISSING, SweepReport, sweep
 
 EXIT_REFUSED = 1
-EXIT_UNKNOWN = 1
+EXIT_UNKNOWN = 3
 EXIT_USAGE = 2
 EXIT_UNREACHABLE = 5
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Look into the task registry, and clean it up.")
 tasks = typer.Typer(no_args_is_help=True, help="The tasks of the registry.")
 cli.add_typer(tasks, name="tasks")
+tasks.add_typer(asking)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -90,45 +92,65 @@ def migrate(
     typer.echo("the registry is up to date" if to == "head" else f"the registry is at {to}")
 
 
-@tasks.command("list")
-def list_tasks(
-    status: Annotated[list[Status] | None, typer.Option(help="Only tasks in this status; may be repeated.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 50,
-    as_json: AsJson = False,
+@cli.command("api")
+def serve_api(
+    app: Annotated[
+        str | None,
+        typer.Option("--app", "-A", envvar="CELERY_APP", help="The Celery application, to cancel what its workers do."),
+    ] = None,
+    host: Annotated[str, typer.Option(help="The address to serve at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to serve at.")] = 8765,
 ) -> None:
-    """The newest tasks first."""
-    with _database(load_settings()) as engine, engine.connect() as connection:
-        query = select(TaskRecord.__table__).order_by(TaskRecord.queued_at.desc().nulls_last()).limit(limit)
-        if status:
-            query = query.where(TaskRecord.status.in_(status))
-        rows = [dict(row) for row in connection.execute(query).mappings()]
-    if as_json:
-        _print_json(rows)
-        return
-    table = Table("task", "name", "status", "worker", "attempts", "queued", "started", "completed")
-    for row in rows:
-        table.add_row(
-            row["task_id"],
-            row["task_name"] or "",
-            row["status"] + (f" ({row['detail']})" if row["detail"] else ""),
-            row["worker_id"] or "",
-            str(row["attempts"]),
-            *(_short(row[name]) for name in ("queued_at", "started_at", "completed_at")),
+    """Serve statuses and results over HTTP; its setting `api_tokens` says to whom."""
+    try:
+        from reference_impl.api import create_api, serve  # noqa: PLC0415 - an extra, and no other command needs it
+    except ImportError as error:
+        typer.echo(f"{error}: install celery-conformance[api]", err=True)
+        raise typer.Exit(EXIT_USAGE) from error
+    celery_app = _application(app) if app else None
+    settings = _settings_of(celery_app)
+    if not settings.api_tokens:
+        typer.echo(
+            'nobody could use the API: set CELERY_TRACKING_API_TOKENS=\'[{"token": "..."}]\', or api_tokens in the '
+            "configuration file; `python -c 'import secrets; print(secrets.token_urlsafe())'` makes a token",
+            err=True,
         )
-    Console().print(table)
-    typer.echo(_tasks(len(rows)) + (f", the newest {limit}" if len(rows) == limit else ""))
-
-
-@tasks.command("get")
-def get_task(task_id: str, as_json: AsJson = False) -> None:
-    """One task's record."""
-    _tell_task(task_id, as_json=as_json, whole=False)
+        raise typer.Exit(EXIT_USAGE)
+    serve(create_api(settings, celery_app), host, port)
 
 
 @tasks.command("show")
 def show_task(task_id: str, as_json: AsJson = False) -> None:
     """One task's record, its attempts, and its audit trail."""
-    _tell_task(task_id, as_json=as_json, whole=True)
+    with _database(load_settings()) as engine, engine.connect() as connection:
+        record = (
+            connection.execute(select(TaskRecord.__table__).where(TaskRecord.task_id == task_id)).mappings().first()
+        )
+        if record is None:
+            typer.echo(f"no task {task_id!r} in the registry", err=True)
+            raise typer.Exit(EXIT_UNKNOWN)
+        told = dict(record) | {
+            "queue_seconds": seconds_between(record["queued_at"], record["started_at"]),
+            "run_seconds": seconds_between(record["started_at"], record["completed_at"]),
+        }
+        history = _history_of(connection, task_id)
+    if as_json:
+        _print_json(told | history)
+        return
+    table = Table(show_header=False)
+    for name, value in told.items():
+        if value is not None:
+            table.add_row(name, str(value))
+    tries = Table("started", "ended", "worker", "pid", "lost", title="attempts")
+    for attempt in history["attempt_history"]:
+        lost_too = "yes" if attempt["lost"] else ""
+        began, ended = _short(attempt["started_at"]), _short(attempt["ended_at"])
+        tries.add_row(began, ended, attempt["worker_id"] or "", str(attempt["worker_pid"] or ""), lost_too)
+    trail = Table("at", "from", "to", "who", "why", title="audit")
+    for entry in history["audit"]:
+        to = entry["to_status"] + (" (refused)" if entry["refused"] else "")
+        trail.add_row(_short(entry["at"]), entry["from_status"] or "", to, entry["who"], entry["why"])
+    Console().print(table, tries, trail)
 
 
 @tasks.command("workers")
@@ -191,41 +213,6 @@ def requeue_task(
             typer.echo(f"{task_id} is not requeued: {error}", err=True)
             raise typer.Exit(EXIT_REFUSED) from error
     typer.echo(f"{task_id} is requeued")
-
-
-def _tell_task(task_id: str, *, as_json: bool, whole: bool) -> None:
-    with _database(load_settings()) as engine, engine.connect() as connection:
-        record = (
-            connection.execute(select(TaskRecord.__table__).where(TaskRecord.task_id == task_id)).mappings().first()
-        )
-        if record is None:
-            typer.echo(f"no task {task_id!r} in the registry", err=True)
-            raise typer.Exit(EXIT_UNKNOWN)
-        told = dict(record) | {
-            "queue_seconds": _between(record["queued_at"], record["started_at"]),
-            "run_seconds": _between(record["started_at"], record["completed_at"]),
-        }
-        history = _history_of(connection, task_id) if whole else {}
-    if as_json:
-        _print_json(told | history)
-        return
-    table = Table(show_header=False)
-    for name, value in told.items():
-        if value is not None:
-            table.add_row(name, str(value))
-    Console().print(table)
-    if not whole:
-        return
-    tries = Table("started", "ended", "worker", "pid", "lost", title="attempts")
-    for attempt in history["attempt_history"]:
-        lost_too = "yes" if attempt["lost"] else ""
-        began, ended = _short(attempt["started_at"]), _short(attempt["ended_at"])
-        tries.add_row(began, ended, attempt["worker_id"] or "", str(attempt["worker_pid"] or ""), lost_too)
-    trail = Table("at", "from", "to", "who", "why", title="audit")
-    for entry in history["audit"]:
-        to = entry["to_status"] + (" (refused)" if entry["refused"] else "")
-        trail.add_row(_short(entry["at"]), entry["from_status"] or "", to, entry["who"], entry["why"])
-    Console().print(tries, trail)
 
 
 def _history_of(connection: Connection, task_id: str) -> dict[str, list[dict[str, Any]]]:
@@ -360,10 +347,6 @@ def _tasks(count: int) -> str:
 
 def _print_json(value: object) -> None:
     typer.echo(json.dumps(value, default=str, indent=2))
-
-
-def _between(start: datetime | None, end: datetime | None) -> float | None:
-    return (end - start).total_seconds() if start and end else None
 
 
 def _short(moment: datetime | None) -> str:

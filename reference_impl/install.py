@@ -7,6 +7,7 @@ from typing import Any
 from celery import Celery
 
 from reference_impl import rollcall  # noqa: F401 - importing it gives workers the answer to the roll call
+from reference_impl.backend import keep_results
 from reference_impl.connections import open_engine
 from reference_impl.settings import Settings, load_settings
 from reference_impl.signals import Handlers
@@ -32,6 +33,7 @@ def install(app: Celery, settings: Settings | None = None) -> Settings:
         raise InstallError(f"the tracker is installed in {app!r} already; call install() once per application")
     used = settings or load_settings()
     app.tracking_settings = used
+    keep_results(app, used)
     app.task(name=SWEEP_TASK, ignore_result=True)(_sweep_task(app, used))
     Handlers(app, used).connect()
     return used

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, DateTime, Identity, Index, MetaData, Text, false, text
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, Identity, Index, MetaData, Text, false, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -46,10 +46,13 @@ class TaskRecord(Base):
             text("coalesce(eta, queued_at)"),
             postgresql_where=text("status IN ('PENDING', 'RETRY')"),
         ),
+        Index(None, "completed_at"),
+        Index("ix_celery_task_registry_known_at", text("coalesce(queued_at, started_at, completed_at)"), "task_id"),
     )
 
     task_id: Mapped[str] = mapped_column(primary_key=True)
     task_name: Mapped[str | None]
+    owner: Mapped[str | None]
     status: Mapped[str]
     detail: Mapped[str | None]
     worker_id: Mapped[str | None]
@@ -62,6 +65,7 @@ class TaskRecord(Base):
     result: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
     error_type: Mapped[str | None]
     error_message: Mapped[str | None]
+    error_traceback: Mapped[str | None]
     reason: Mapped[str | None]
     ended_by: Mapped[str | None]
     queue: Mapped[str | None]
@@ -72,6 +76,7 @@ class TaskRecord(Base):
     last_heartbeat: Mapped[datetime | None]
     progress: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
     progressed_at: Mapped[datetime | None]
+    version: Mapped[int] = mapped_column(BigInteger(), default=0, server_default="0")
 
 
 class Attempt(Base):
@@ -106,6 +111,38 @@ class StoredMessage(Base):
     size_bytes: Mapped[int]
     body: Mapped[bytes | None]
     envelope: Mapped[dict[str, Any]] = mapped_column(JSONB())
+
+
+class StoredResult(Base):
+    """What a task returned, as JSON: here (`body`), in pieces (`body_id`), or, after it expired, nowhere any more."""
+
+    __tablename__ = "celery_task_result"
+    __table_args__ = (
+        Index(None, "expires_at", postgresql_where=text("body IS NOT NULL OR body_id IS NOT NULL")),
+        Index(None, "body_id", postgresql_where=text("body_id IS NOT NULL")),
+        Index("ix_celery_task_result_untold", "task_id", postgresql_where=text("NOT told")),
+    )
+
+    task_id: Mapped[str] = mapped_column(primary_key=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger())
+    sha256: Mapped[str]
+    left_out: Mapped[list[str]] = mapped_column(JSONB())
+    body: Mapped[bytes | None]
+    body_id: Mapped[UUID | None]
+    told: Mapped[bool]
+    stored_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+
+
+class ResultPiece(Base):
+    """A piece of a result that is too large for one row."""
+
+    __tablename__ = "celery_task_result_piece"
+
+    body_id: Mapped[UUID] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    body: Mapped[bytes]
+    stored_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 class AuditEntry(Base):

@@ -48,6 +48,7 @@ from reference_impl.lifecycle import (
 )
 from reference_impl.messages import Message, keep
 from reference_impl.models import Attempt, AuditEntry, TaskRecord
+from reference_impl.stored_results import Kept, put
 
 AWAITING_REDELIVERY = "awaiting redelivery"
 NOT_PUBLISHED = "not-published"
@@ -74,7 +75,10 @@ class Report:
     progress: Any = None
     error_type: str | None = None
     error_message: str | None = None
+    error_traceback: str | None = None
     reason: str | None = None
+    kept: Kept | None = None
+    owner: str | None = None
     queue: str | None = None
     eta: datetime | None = None
     awaits_s: float | None = None
@@ -156,6 +160,8 @@ def apply_within(connection: Connection, report: Report) -> Outcome:
     values, remark = _columns(report, decision, row, at)
     if values:
         connection.execute(_UPDATE, {"sought": report.task_id, **values})
+    if report.kept is not None and isinstance(decision, Transition):
+        put(connection, report.task_id, report.kept, values["completed_at"])
     before = standing.status if standing else None
     if not isinstance(decision, Unchanged) and not isinstance(report.event, Progressed):
         _audit(connection, report, decision, before, at, remark)
@@ -173,8 +179,10 @@ _AUDIT = cast("Table", AuditEntry.__table__)
 # Statements are made once: building one costs a process more than executing it costs the database.
 _PUBLISH = text("""
     WITH published AS (
-        INSERT INTO celery_task_registry (task_id, task_name, status, detail, args, kwargs, queue, eta, queued_at)
-        VALUES (:task_id, :task_name, 'PENDING', 'queued', :args, :kwargs, :queue, :eta, clock_timestamp() - :age)
+        INSERT INTO celery_task_registry
+            (task_id, task_name, owner, status, detail, args, kwargs, queue, eta, queued_at)
+        VALUES
+            (:task_id, :task_name, :owner, 'PENDING', 'queued', :args, :kwargs, :queue, :eta, clock_timestamp() - :age)
         ON CONFLICT DO NOTHING RETURNING task_id, queued_at
     )
     INSERT INTO celery_task_audit (task_id, to_status, refused, at, who, why)
@@ -266,6 +274,7 @@ def _insert_published(connection: Connection, report: Report) -> bool:
     values = {
         "task_id": report.task_id,
         "task_name": report.task_name,
+        "owner": report.owner,
         "args": args,
         "kwargs": kwargs,
         "queue": report.queue,
@@ -295,7 +304,7 @@ def _columns(report: Report, decision: Decision, row: Row[Any], at: datetime) ->
         case Transition(to=to):
             values = {"status": to, "detail": report.reason, "reason": report.reason} | _missing(report, row)
             if row.completed_at is not None:
-                values |= dict.fromkeys(("completed_at", "error_type", "error_message", "ended_by"))
+                values |= dict.fromkeys(("completed_at", "error_type", "error_message", "error_traceback", "ended_by"))
             match to:
                 case Status.PENDING:
                     return values | _queued_again(report, at), None
@@ -349,6 +358,8 @@ def _missing(report: Report, row: Row[Any]) -> dict[str, Any]:
     values: dict[str, Any] = {"queue": report.queue} if report.queue else {}
     if row.task_name is None and report.task_name is not None:
         values["task_name"] = report.task_name
+    if row.owner is None and report.owner is not None:
+        values["owner"] = report.owner
     if row.args is None and report.arguments is not None:
         values["args"], values["kwargs"] = report.arguments()
     return values
@@ -377,6 +388,7 @@ def _end(report: Report, completed_at: datetime) -> dict[str, Any]:
         "result": report.result,
         "error_type": report.error_type,
         "error_message": report.error_message,
+        "error_traceback": report.error_traceback,
         "ended_by": report.who,
     }
 

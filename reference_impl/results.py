@@ -60,6 +60,11 @@ class ResultBackend:
             return None
         return StoredEnd(meta["status"] == states.SUCCESS, meta.get("result"), at)
 
+    def tell_done(self, task_id: str, value: object) -> None:
+        """Store a result that the backend could not take when its task ended. Raises NoAnswerError."""
+        request = Context({"id": task_id, "delivery_info": {}})
+        self._within_bound(lambda backend: backend.store_result(task_id, value, states.SUCCESS, request=request))
+
     def tell_revoked(self, task_id: str, reason: str, waiters: Mapping[str, Any] | None) -> None:
         """Tell whoever waits for the task that it was revoked. Raises NoAnswerError."""
         self._within_bound(lambda backend: tell_revoked(backend, task_id, reason, waiters))

@@ -2,7 +2,8 @@
 
 Read from, in this order: arguments, environment variables `CELERY_TRACKING_<NAME>`, the table
 `[celery_tracking]` of the TOML file that `CELERY_TRACKING_CONFIG` names (`celery-tracking.toml` in the
-working directory when it is unset).
+working directory when it is unset). `result_expires` and `result_extended_expires` may also be said in Celery's
+own words: `CELERY_RESULT_EXPIRES` in the environment, the table `[celery]` of the file.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 PREFIX = "CELERY_TRACKING_"
 FILE_VARIABLE = f"{PREFIX}CONFIG"
 DEFAULT_FILE = Path("celery-tracking.toml")
+CELERY_PREFIX = "CELERY_"
+CELERYS_OWN = frozenset({"result_expires", "result_extended_expires"})
+"""Settings that speak of Celery rather than of the tracker."""
 
 
 class ConfigurationError(Exception):
@@ -40,6 +44,15 @@ class Unreadable(StrEnum):
 
     HOLD = "hold"
     RUN = "run"
+
+
+class ApiToken(BaseModel):
+    """Who may use the API."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token: SecretStr = Field(min_length=16)
+    owner: str | None = Field(default=None, min_length=1, description="whose tasks it shows; of all where it is unset")
 
 
 class Settings(BaseSettings):
@@ -117,6 +130,35 @@ class Settings(BaseSettings):
         le=16_777_216,
         description="largest message kept to be sent again, in bytes; of tasks whose policy is requeue or report",
     )
+    result_inline_bytes: int = Field(
+        default=1_000_000,
+        ge=0,
+        le=16_777_216,
+        description="largest result kept in a row, and in Celery's result backend, in bytes of its JSON; a larger one "
+        "is kept by reference",
+    )
+    result_bytes_max: int = Field(
+        default=268_435_456, ge=1024, description="largest result that is kept at all, in bytes of its JSON"
+    )
+    result_expires: float | None = Field(
+        default=None,
+        gt=0,
+        description="seconds for which a result can be fetched, also from Celery's result backend; Celery's own "
+        "result_expires when it is not set",
+    )
+    result_extended_expires: float | None = Field(
+        default=7 * 86400.0,
+        gt=0,
+        description="seconds after its end for which it can be told what became of a task; longer than result_expires",
+    )
+    stored_traceback_bytes: int = Field(
+        default=16_384, ge=256, le=1_048_576, description="largest stored form of a traceback, in bytes"
+    )
+    api_tokens: tuple[ApiToken, ...] = Field(
+        default=(),
+        description="who may use the API: tables with a token of 16 characters or more, and an owner where it shows "
+        "the tasks of one only",
+    )
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="port at which a worker serves Prometheus metrics; 0 serves none"
     )
@@ -137,6 +179,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"sweep_interval_s and ping_timeout_s must each be at most lease_s - heartbeat_interval_s "
                 f"({self.continuity_s:g} s), got {self.sweep_interval_s:g} s and {self.ping_timeout_s:g} s"
+            )
+        expires, extended = self.result_expires, self.result_extended_expires
+        if expires is not None and extended is not None and extended < expires:
+            raise ValueError(
+                f"result_extended_expires must be at least result_expires ({expires:g} s), got {extended:g} s"
             )
         return self
 
@@ -186,8 +233,10 @@ def load_settings(**overrides: Any) -> Settings:
     """
     from_file = _file_table()
     from_environment = {name.removeprefix(PREFIX).lower() for name in os.environ if name.startswith(PREFIX)}
+    celerys = {name: os.environ.get(f"{CELERY_PREFIX}{name.upper()}") for name in CELERYS_OWN}
     for name in sorted(from_environment - set(Settings.model_fields) - {FILE_VARIABLE.removeprefix(PREFIX).lower()}):
         raise ConfigurationError(f"{PREFIX}{name.upper()} in the environment is no setting; see Settings for the names")
+    from_file |= {name: value for name, value in celerys.items() if value is not None}
     merged = {name: value for name, value in from_file.items() if name not in from_environment} | overrides
     try:
         return Settings(**merged)
@@ -199,7 +248,7 @@ def load_settings(**overrides: Any) -> Settings:
         for problem in error.errors():
             name = ".".join(str(part) for part in problem["loc"])
             # A value under a name that does not exist may be a secret under a misspelt one.
-            told = name and problem["type"] not in {"missing", "extra_forbidden"}
+            told = name and problem["type"] not in {"missing", "extra_forbidden"} and problem["loc"][0] != "api_tokens"
             arrived = f", got {problem['input']!r}" if told else ""
             lines.append(f"{name + ': ' if name else ''}{problem['msg']}{arrived}")
         raise ConfigurationError(
@@ -216,11 +265,17 @@ def _file_table() -> dict[str, Any]:
         return {}
     try:
         with path.open("rb") as file:
-            table = tomllib.load(file).get("celery_tracking", {})
+            tables = tomllib.load(file)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read ({error.strerror}); {FILE_VARIABLE} names it") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{path}: not valid TOML: {error}") from error
+    table, celerys = _table(path, tables, "celery_tracking"), _table(path, tables, "celery")
+    return table | {name: value for name, value in celerys.items() if name in CELERYS_OWN}
+
+
+def _table(path: Path, tables: dict[str, Any], name: str) -> dict[str, Any]:
+    table = tables.get(name, {})
     if not isinstance(table, dict):
-        raise ConfigurationError(f"{path}: expected a table [celery_tracking], got {table!r}")
+        raise ConfigurationError(f"{path}: expected a table [{name}], got {table!r}")
     return table

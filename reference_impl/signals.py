@@ -13,9 +13,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from celery import Celery, signals, states
+from celery.app.task import get_actual_ignore_result
 from celery.exceptions import Reject, SoftTimeLimitExceeded, TimeLimitExceeded
 
 from reference_impl import incarnation
+from reference_impl.backend import kept_result
 from reference_impl.guard import guard_tasks
 from reference_impl.lifecycle import (
     Cancelled,
@@ -33,17 +35,22 @@ from reference_impl.lifecycle import (
     Succeeded,
     Transition,
 )
+from reference_impl.masking import masked
 from reference_impl.messages import Message
-from reference_impl.progress import tell_progress
+from reference_impl.progress import never_back, shown, tell_progress
 from reference_impl.publications import tell_failed_publications
 from reference_impl.recorder import Recorder, Ticket, guarded
 from reference_impl.registry import NOT_PUBLISHED, Arguments, Report
 from reference_impl.settings import Policy, Settings
 from reference_impl.storable import readable, storable
+from reference_impl.stored_results import Kept
 from reference_impl.waiters import tell_revoked, waiting_for
 from reference_impl.worker import Sweeper
 
 logger = logging.getLogger(__name__)
+
+OWNER_HEADER = "tracking_owner"
+"""The message header that says whose task it is, as in `apply_async(headers={"tracking_owner": "alice"})`."""
 
 _FLUSH_S = 2.0
 _KEEPING = frozenset({Policy.REQUEUE, Policy.REPORT})
@@ -104,6 +111,7 @@ class Handlers:
                 why="published its own retry" if retries else "published",
                 task_name=name,
                 arguments=_fixed(self._stored_arguments(*body[:2])),
+                owner=headers.get(OWNER_HEADER),
                 queue=_queue(declare),
                 eta=_moment(headers.get("eta")),
             )
@@ -119,7 +127,7 @@ class Handlers:
                 why=f"publishing failed with {kind}",
                 task_name=name,
                 error_type=kind,
-                error_message=f"it was not published: {readable(error)}",
+                error_message=f"it was not published: {self._said(error)}",
                 reason=NOT_PUBLISHED,
             )
         )
@@ -147,6 +155,7 @@ class Handlers:
             worker_id=self._worker_id(request),
             worker_pid=os.getpid(),
             arguments=lambda: self._stored_arguments(args, kwargs),
+            owner=getattr(request, OWNER_HEADER, None),
             acks_late=bool(task.acks_late),
             redelivered=redelivered,
             waiters=waiting_for(request, limit_bytes=self._settings.stored_message_bytes),
@@ -158,6 +167,12 @@ class Handlers:
         request = sender.request
         if getattr(request, "tracking_attempt", None) is None:
             return
+        form, remarks = shown(meta)
+        if remarks and not getattr(request, "tracking_remarked", False):
+            request.tracking_remarked = True  # once for each execution: it will say so again and again
+            logger.warning("tracking: progress of task %s[%s]: %s", sender.name, request.id, "; ".join(remarks))
+        if form:
+            meta = request.tracking_progress = never_back(form, getattr(request, "tracking_progress", None))
         told = self._stored_result({"state": state, "meta": meta})
         owner = _owner(request.id, sender)
         self._recorder.note(
@@ -174,11 +189,28 @@ class Handlers:
                 why="returned",
                 task_name=sender.name,
                 result=self._stored_result(result),
+                kept=self._kept(sender, result),
             )
         )
 
+    def _kept(self, task: Any, result: object) -> Kept | None:
+        """The result itself, which the result backend has made ready; of an eager execution it was not asked to."""
+        request = task.request
+        if get_actual_ignore_result(task, request):
+            return None
+        if request.is_eager and not task.store_eager_result:
+            return kept_result(self._app, self._settings, request.id, result)[1]
+        kept: Kept | None = getattr(request, "tracking_kept", None)
+        return kept
+
     def _failed(
-        self, task_id: str, sender: Any, exception: BaseException, reason: str = "exception", **_: object
+        self,
+        task_id: str,
+        sender: Any,
+        exception: BaseException,
+        reason: str = "exception",
+        einfo: Any = None,
+        **_: object,
     ) -> None:
         kind = type(exception).__name__
         self._recorder.record(
@@ -189,7 +221,8 @@ class Handlers:
                 why=f"failed with {kind}",
                 task_name=sender.name,
                 error_type=kind,
-                error_message=_limit(sender, exception) or readable(exception),
+                error_message=_limit(sender, exception) or self._said(exception),
+                error_traceback=self._traceback(einfo),
                 reason=_REASONS.get(kind, reason),
             )
         )
@@ -242,7 +275,7 @@ class Handlers:
                 why="asked for a retry",
                 task_name=sender.name,
                 error_type=type(cause).__name__ if cause else None,
-                error_message=readable(cause) if cause else readable(reason),
+                error_message=self._said(cause or reason),
             )
         )
 
@@ -317,6 +350,17 @@ class Handlers:
     def _stored_result(self, result: object) -> Any:
         limit, masked = self._settings.stored_result_bytes, self._settings.masked_names
         return storable(result, limit_bytes=limit, masked_names=masked)
+
+    def _said(self, error: object) -> str:
+        return masked(readable(error), self._settings.masked_names)
+
+    def _traceback(self, einfo: Any) -> str | None:
+        """Its end, where it is over the limit: there it says what happened."""
+        text = getattr(einfo, "traceback", None)
+        if not isinstance(text, str):
+            return None
+        data = masked(text, self._settings.masked_names).replace("\0", "\\x00").encode("utf-8", "backslashreplace")
+        return data[-self._settings.stored_traceback_bytes :].decode("utf-8", "ignore")
 
     def _who(self) -> str:
         identity = incarnation.current()

@@ -27,6 +27,7 @@ from uuid import uuid4
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import make_url
 
+from reference_impl import stored_results
 from reference_impl.lifecycle import Event
 from reference_impl.messages import Message
 from reference_impl.registry import Report
@@ -46,7 +47,7 @@ class Spool:
     """What one process keeps on disk; not safe for use by several threads at once."""
 
     def __init__(self, settings: Settings) -> None:
-        self._directory = spool_directory(settings)
+        self._settings = settings
         self._path: Path | None = None
         self._file: int | None = None
         self._lines = 0
@@ -58,7 +59,8 @@ class Spool:
         try:
             self._append({"report": number, **_as_values(report)})
         except Exception as error:
-            raise SpoolError(f"it is in memory only: {self._directory}: {type(error).__name__}: {error}") from error
+            where = spool_directory(self._settings)
+            raise SpoolError(f"it is in memory only: {where}: {type(error).__name__}: {error}") from error
         self._open.add(number)
         return number
 
@@ -83,7 +85,7 @@ class Spool:
 
     def _append(self, line: Mapping[str, Any]) -> None:
         if self._file is None:
-            self._path, self._file = _make(self._directory)
+            self._path, self._file = _make(own_directory(self._settings))
         _write_line(self._file, line)
 
 
@@ -95,6 +97,17 @@ def spool_directory(settings: Settings) -> Path:
     options = sorted((name, value) for name, value in url.query.items() if name != "password")
     registry = hashlib.sha256(f"{url.host} {url.port} {url.database} {options}".encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"celery-tracker-{os.getuid()}-{registry}"
+
+
+def own_directory(settings: Settings) -> Path:
+    """That directory, made where it was missing. Raises OSError, or SpoolError where others could write to it."""
+    directory = spool_directory(settings)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not _is_ours(directory):
+        raise SpoolError(
+            f"{directory}: others may write there, or it is a link; name a directory of your own in spool_directory"
+        )
+    return directory
 
 
 def is_behind(settings: Settings) -> bool:
@@ -132,11 +145,6 @@ def _write_line(file: int, line: Mapping[str, Any]) -> None:
 
 def _make(directory: Path) -> tuple[Path, int]:
     """A file that is locked before others can see it as one that was left."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not _is_ours(directory):
-        raise PermissionError(
-            "others may write there, or it is a link; name a directory of your own in spool_directory"
-        )
     path = directory / f"{_BEGINNING}{uuid4().hex}{_ENDING}"
     unseen = path.with_suffix(".new")
     file = os.open(unseen, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600)
@@ -199,6 +207,7 @@ def _as_values(report: Report) -> dict[str, Any]:
         "event": {"kind": kind, **_EVENTS[kind].dump_python(event, mode="json")},
         "arguments": report.arguments() if report.arguments else None,
         "eta": report.eta.isoformat() if report.eta else None,
+        "kept": report.kept and stored_results.as_values(report.kept),
         "message": message
         and {**vars(message), "body": None if message.body is None else base64.b64encode(message.body).decode()},
         "happened": time.time() - report.age.total_seconds(),
@@ -214,6 +223,8 @@ def _as_report(values: dict[str, Any]) -> Report:
         values["message"] = Message(message["size_bytes"], body, message["envelope"])
     if arguments is not None:
         values["arguments"] = lambda: (arguments[0], arguments[1])
+    kept = values.get("kept")  # an older version of the tracker may have left the report
+    values["kept"] = kept and stored_results.from_values(kept)
     values["eta"] = datetime.fromisoformat(values["eta"]) if values["eta"] else None
     values["happened"] = time.monotonic() - max(0.0, time.time() - values["happened"])
     return Report(**values | {"event": reader.validate_python(event)})

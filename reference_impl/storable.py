@@ -93,8 +93,7 @@ class _Walk:
     def _text(self, value: str) -> str:
         if len(value) <= self._text_limit:
             return _clean(value)
-        rest = value[self._text_limit :]
-        self.bytes_left_out += len(rest.encode("utf-8", "surrogatepass"))
+        self.bytes_left_out += _encoded_length(value, self._text_limit)
         return _clean(value[: self._text_limit])
 
     def _bytes(self, value: bytes) -> str:
@@ -149,6 +148,14 @@ class _Walk:
 
 def _unreadable(value: object, error: Exception) -> str:
     return f"<unreadable {type(value).__name__}: {type(error).__name__}>"
+
+
+def _encoded_length(text: str, begin: int) -> int:
+    """How many bytes the text takes from there on, without a copy of all of it."""
+    if text.isascii():
+        return len(text) - begin
+    step = 65_536
+    return sum(len(text[at : at + step].encode("utf-8", "surrogatepass")) for at in range(begin, len(text), step))
 
 
 def _clean(text: str) -> str:

@@ -12,6 +12,7 @@
 5. Each dead incarnation's tasks are closed in one transaction that locks the incarnation first and looks at its
    lease again, so that a renewal in between wins.
 6. Lost deliveries: tasks that have waited for long, and whose message nobody has.
+7. What is over is forgotten, and the result backend is told what it missed while it was away.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import DBAPIError
 
 from reference_impl import metrics
+from reference_impl.backend import kept_result
 from reference_impl.deliveries import find_missing
 from reference_impl.lifecycle import (
     DeliveryLost,
@@ -47,12 +49,14 @@ from reference_impl.lifecycle import (
     WorkerLost,
 )
 from reference_impl.liveness import ASKED_AGAIN, Evidence, Liveness, judge
+from reference_impl.masking import masked
 from reference_impl.messages import NotKeptError, NotSentError, find, forget_ended, send
 from reference_impl.registry import AWAITING_REDELIVERY, LOST, Report, apply_within, lose_attempt
 from reference_impl.results import NoAnswerError, ResultBackend, StoredEnd
 from reference_impl.rollcall import RollCall, call_the_roll
 from reference_impl.settings import Policy, Settings
 from reference_impl.storable import readable, storable
+from reference_impl.stored_results import forget_expired, note_told, untold, value_for_backend
 
 P = ParamSpec("P")
 
@@ -269,7 +273,9 @@ def sweep(
             if not dry_run:
                 findings += _give_up_waiting(engine, by=by)
                 forget_ended(lock)
+                forget_expired(lock, settings)
                 lock.commit()
+                _tell_untold(this)
     finally:  # what was closed is closed, whatever failed after it, and whoever waits is told
         report = replace(report, findings=tuple(findings))
         _tell_result_backend(this.backend, report)
@@ -458,10 +464,11 @@ def _stored(this: _Pass, finding: Finding, owner: Owner, end: StoredEnd) -> Repo
         task_name=finding.task_name,
     )
     if end.succeeded:
-        limit, masked = this.settings.stored_result_bytes, this.settings.masked_names
-        return replace(report, result=storable(end.value, limit_bytes=limit, masked_names=masked))
-    kind = type(end.value).__name__
-    return replace(report, error_type=kind, error_message=readable(end.value), reason="exception")
+        limit, names = this.settings.stored_result_bytes, this.settings.masked_names
+        _, kept = kept_result(this.app, this.settings, finding.task_id, end.value)
+        return replace(report, result=storable(end.value, limit_bytes=limit, masked_names=names), kept=kept)
+    kind, said = type(end.value).__name__, masked(readable(end.value), this.settings.masked_names)
+    return replace(report, error_type=kind, error_message=said, reason="exception")
 
 
 def _find_ended(this: _Pass, row: Row[Any], finding: Finding, end: StoredEnd) -> Finding:
@@ -476,6 +483,20 @@ def _find_ended(this: _Pass, row: Row[Any], finding: Finding, end: StoredEnd) ->
     if isinstance(outcome.decision, Transition):
         return replace(finding, action=FOUND_ENDED)
     return replace(finding, why=f"{finding.why}; {outcome.decision}")
+
+
+def _tell_untold(this: _Pass) -> None:
+    """Results that the backend could not take when their tasks ended; those that it still cannot take stay untold."""
+    with this.engine.connect() as connection:
+        rows = untold(connection)
+    for row in rows:
+        try:
+            this.backend.tell_done(row.task_id, value_for_backend(row))
+        except NoAnswerError as error:
+            logger.warning("tracking: the result backend still cannot be told of %s: %s", row.task_id, error)
+            return
+        with this.engine.begin() as connection:
+            note_told(connection, row.task_id)
 
 
 def _verdict_on(this: _Pass, row: Row[Any], policy: Policy, *, why: str, refused: str | None) -> Report:

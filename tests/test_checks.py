@@ -197,6 +197,16 @@ open_untold = harness.open_tasks_told("after", askable=False)
 sweeps_told = harness.sweeps_counted(1.0)
 closings_told = harness.closings_logged(2)
 listed = harness.arguments_are("t", [1, [2]], pair=[3])
+given = harness.results_given({"t": [1]}, surfaces=["api"])
+given_to_commands = harness.results_given({"t": [1]}, surfaces=["cli"])
+status_told = harness.status_true(["t"])
+expired = harness.answers_apart({"t": "expired"})
+pending = harness.answers_apart({"t": "pending"})
+within_limits = harness.wait_bounded("t", "wait-within", exit_code=124, words=["--timeout"])
+partial = harness.partial_kept("t", good={"n": 1}, bad={"l": "lock"})
+streamed = harness.large_streamed("t", size=9, sha256="ab", inline_bytes=5, memory_bytes=100)
+explained = harness.error_told("t", code="exception", words={"type": ["ValueError"]}, secrets=["hunter2"])
+expiring = harness.expiry_effective("t", result_s=3.0)
 
 LIVED = (step(None, "STARTED"), step("STARTED", "SUCCESS"))
 AGAIN, TWICE = step("STARTED", "STARTED"), (step(None, "STARTED"), step("STARTED", "STARTED"))
@@ -286,6 +296,73 @@ def forked(parent: str, child: str, *, backends: tuple[int, int] = (1, 2)) -> Sc
     sockets = scene().saw("sockets", 3, worker="w1", held={"1": [parent], "100": [child]})
     return sockets.truth("session", 2, pid=1, backend=backends[0]).truth("session", 3, backend=backends[1])
 
+
+def answered(at: float = 6.0, status: int = 200, asked: str = "result", body: Any = None, **more: Any) -> Scene:
+    """The task returned at 5, and an API was asked about it."""
+    return scene().returned(5).saw("answer", at, "t", **answer(status, asked, body, **more))
+
+
+def answer(status: int, asked: str, body: Any, **more: Any) -> dict[str, Any]:
+    """What an API answered."""
+    return {"surface": "api", "asked": asked, "status": status, "body": body, "fields": None, "headers": {}} | more
+
+
+def printed(body: Any = None, exit_code: int = 0, asked: str = "result", **more: Any) -> dict[str, Any]:
+    """What a command printed."""
+    shown = {"body": body, "exit_code": exit_code, "printed": exit_code == 0, "errors": "", "fields": None}
+    return {"surface": "cli", "asked": asked, "timeout_s": None, "seconds": 0.1} | shown | more
+
+
+def status_of(**other: Any) -> dict[str, Any]:
+    """The true status of the task, but for what is given."""
+    true = {"status": "SUCCESS", "ready": True, "successful": True, "worker": "w1", "attempts": 1, "run_seconds": 3.0}
+    return {"task_id": "t", "started_at": wall(2), "completed_at": wall(5)} | true | other
+
+
+def told_status(**other: Any) -> Scene:
+    """The task's status was asked for after its end."""
+    return answered(8.0, asked="status", fields=status_of(**other))
+
+
+def waits(*runs: tuple[float, float, int], errors: str = "or a longer --timeout") -> Scene:
+    """Commands waited: the limit of each, how long it took, and its exit code."""
+    told = scene()
+    for number, (limit, took, code) in enumerate(runs):
+        said = printed(None, code, "wait-within", timeout_s=limit, seconds=took, errors=errors)
+        told.saw("answer", 3.0 + number, "t", **said)
+    return told
+
+
+def in_part(body: Any, mark: str | None, value: str = "{'n': 1}", state: str = "SUCCESS") -> Scene:
+    """The result of a task was asked for that cannot be stored as a whole."""
+    return answered(body=body, headers={"partial": mark}).saw("result", 7, "t", state=state, value=value, error="")
+
+
+def in_pieces(via: tuple[int, ...] = (303,), held: int = 2, grown: int = 50, **other: Any) -> Scene:
+    """A large result was asked for; what the backend has of it, and by how much the API has grown."""
+    got: dict[str, Any] = {"via": list(via), "size": 9, "sha256": "ab", "headers": {"size": "9"}} | other
+    looks = answered(**got).saw("stored", 7, "t", bytes=held, ttl_s=1.0)
+    for at, peak in ((1.0, 1000), (8.0, 1000 + grown)):
+        looks.saw("memory", at, process="api", peak_bytes=peak)
+    return looks
+
+
+def explaining(error: Any, shown: str = "") -> Scene:
+    """A failure was asked for through the API and by a command, which prints it so."""
+    told = answered(asked="status", fields={"error": error}, body={"error": error})
+    return told.saw("answer", 7, "t", **printed(shown, 0, "get", fields={"error": error}))
+
+
+def lapsing(after_s: float = 3.0, ttl_s: float | None = 2.0) -> Scene:
+    """A status tells when the result expires, and the backend for how long it has it."""
+    fields = {"completed_at": wall(5), "result_expires_at": wall(5 + after_s)}
+    return answered(asked="status", fields=fields).saw("stored", 7, "t", bytes=2, ttl_s=ttl_s)
+
+
+NO_TIMES = {"code": "expired", "completed_at": wall(5)}
+BOTH_TIMES = NO_TIMES | {"expired_at": wall(7)}
+STILL_KNOWN = answer(200, "status", None, fields={"status": "SUCCESS"})
+ERROR = {"code": "exception", "type": "ValueError", "message": "it fails"}
 
 NAMED = "a duplicate; visibility_timeout is too short"
 WARNED = f"WARNING task t: {NAMED}"
@@ -696,6 +773,82 @@ UNKNOWN: list[tuple[Check, Scene, str]] = [
     (schema, scene(), "looks at the rows"),
     (stuck, scene(), "a report of the sweep"),
     (apart, scene().saw("sockets", 3, worker="w1", held={"1": ["socket:[7]"]}), "2 processes with a socket each"),
+]
+
+
+PASSING += [
+    (given, answered(body=[1])),
+    (given_to_commands, scene().saw("answer", 6, "t", **printed([1]))),
+    (status_told, told_status()),
+    (expired, answered(status=410, body=BOTH_TIMES).saw("answer", 8, "t", **STILL_KNOWN)),
+    (pending, answered(status=202)),
+    (within_limits, waits((0, 1.0, 124), (3, 4.2, 124))),
+    (partial, in_part({"n": 1, "l": "<_thread.lock>"}, "result.l: _thread.lock")),
+    (streamed, in_pieces()),
+    (explained, explaining(ERROR)),
+    (expiring, lapsing()),
+]
+FAILING += [
+    (given, answered(body={"result": [1]}), "wrapped-result"),
+    (given, answered(body=[2]), "wrong-result"),
+    (given, answered(status=404), "no-result"),
+    (given_to_commands, scene().saw("answer", 6, "t", **printed(exit_code=1)), "no-result"),
+    (status_told, told_status(status="STARTED", ready=False), "wrong-status"),
+    (status_told, told_status(completed_at=wall(7.9)), "wrong-time"),
+    (status_told, told_status(completed_at=None), "wrong-time"),
+    (status_told, told_status(run_seconds=1.0), "wrong-time"),
+    (status_told, told_status(worker="w2"), "wrong-worker"),
+    (status_told, told_status(attempts=2), "wrong-attempts"),
+    (expired, answered(status=404), "mistaken"),
+    (expired, answered(status=410, body=NO_TIMES).saw("answer", 8, "t", **STILL_KNOWN), "no-times"),
+    (
+        expired,
+        answered(status=410, body=BOTH_TIMES).saw("answer", 8, "t", **answer(404, "status", None)),
+        "forgotten",
+    ),
+    (pending, answered(status=404), "mistaken"),
+    (within_limits, waits((0, 1.0, 124), (3, 7.2, 124)), "late"),
+    (within_limits, waits((0, 1.0, 124), (3, 1.2, 124)), "early"),
+    (within_limits, waits((0, 1.0, 0), (3, 4.2, 0)), "wrong-exit"),
+    (within_limits, waits((0, 1.0, 124), (3, 4.2, 124), errors="time is up"), "unsaid"),
+    (partial, in_part(None, None), "work-lost"),
+    (partial, in_part({"n": 1, "l": "lock"}, "lock", state="FAILURE"), "work-lost"),
+    (partial, in_part({"n": 2, "l": "lock"}, "lock"), "good-part-lost"),
+    (partial, in_part({"n": 1, "l": "lock"}, "lock", value="{}"), "good-part-lost"),
+    (partial, in_part({"n": 1, "l": "lock"}, None), "unmarked"),
+    (partial, in_part({"n": 1}, "something"), "bad-part-unnamed"),
+    (streamed, in_pieces(sha256="cd"), "wrong-result"),
+    (streamed, in_pieces(via=()), "not-redirected"),
+    (streamed, in_pieces(headers={"size": None}), "size-unsaid"),
+    (streamed, in_pieces(held=9), "in-the-backend"),
+    (streamed, in_pieces(grown=200), "memory-unbounded"),
+    (explained, explaining(None), "no-error"),
+    (explained, explaining(ERROR | {"code": "lost"}), "wrong-code"),
+    (explained, explaining(ERROR | {"type": None}), "no-context"),
+    (explained, explaining(ERROR, "password=hunter2"), "secret-told"),
+    (expiring, lapsing(after_s=4.0), "wrong-expiry"),
+    (expiring, lapsing(ttl_s=None), "kept-for-longer"),
+    (
+        expiring,
+        answered(asked="status", fields={"status": "SUCCESS"}).saw("stored", 7, "t", bytes=2, ttl_s=1.0),
+        "not-told",
+    ),
+]
+UNKNOWN += [
+    (given, scene(), "a result of t"),
+    (status_told, scene().returned(5), "a status of t after its end"),
+    (expired, scene(), "an answer about the result of t"),
+    (expired, answered(status=410, body=BOTH_TIMES), "the status of t after its expiry"),
+    (within_limits, waits((0, 1.0, 124)), "two waits"),
+    (partial, scene(), "answers about t"),
+    (
+        streamed,
+        answered(via=[303], size=9, sha256="ab", headers={"size": "9"}).saw("stored", 7, "t", bytes=2, ttl_s=1.0),
+        "the memory that it took",
+    ),
+    (streamed, scene(), "what the backend has of it"),
+    (explained, answered(asked="status", fields={"error": ERROR}), "from the API and from a command"),
+    (expiring, scene(), "a status of t"),
 ]
 
 

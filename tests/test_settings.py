@@ -278,3 +278,25 @@ def test_the_recovery_bound_covers_lease_sweep_and_ping() -> None:
     settings = load_settings(database_url=URL, lease_s=10, minimum_age_s=30, sweep_interval_s=5, ping_timeout_s=1)
 
     assert settings.recovery_bound_s == 37
+
+
+def test_expiry_may_be_said_in_celerys_own_words(monkeypatch: pytest.MonkeyPatch, somewhere_empty: Path) -> None:
+    """In the table [celery] of the file, which says other things too, and before it in Celery's variables."""
+    text = f'[celery_tracking]\ndatabase_url = "{URL}"\n[celery]\nresult_expires = 60\ntimezone = "UTC"\n'
+    write(somewhere_empty / "celery-tracking.toml", text)
+    monkeypatch.setenv("CELERY_RESULT_EXTENDED_EXPIRES", "120")
+
+    settings = load_settings()
+
+    assert (settings.result_expires, settings.result_extended_expires) == (60, 120)
+    monkeypatch.setenv("CELERY_RESULT_EXPIRES", "90")
+    assert load_settings().result_expires == 90
+    assert "at least result_expires (180 s)" in refusal(result_expires=180)
+
+
+def test_a_token_that_is_too_short_is_refused_without_being_told() -> None:
+    """Who reads the message does not learn the token."""
+    said = refusal(api_tokens=[{"token": "hush-hush"}])
+
+    assert "api_tokens.0.token" in said
+    assert "hush-hush" not in said.replace(URL, "")

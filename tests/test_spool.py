@@ -7,7 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import get_args
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -16,6 +16,7 @@ from reference_impl.messages import Message
 from reference_impl.registry import Report
 from reference_impl.settings import Settings, load_settings
 from reference_impl.spool import Spool, SpoolError, adopt, spool_directory
+from reference_impl.stored_results import Kept
 
 OWNER = Owner(uuid4(), uuid4())
 VALUES = {
@@ -70,7 +71,12 @@ def test_all_that_is_said_comes_back(settings: Settings) -> None:
         "result": {"text": "ä\ud800"},
         "error_type": "E",
         "error_message": "line\nline",
+        "error_traceback": "Traceback",
         "reason": "r",
+        "owner": "alice",
+        "kept": Kept(
+            3, "ab", ("result.x: lock",), b'"\\ud800"', UUID(int=7), "/spool/x.result", told=False, expires_s=1.5
+        ),
         "eta": datetime.now(UTC) + timedelta(hours=1),
         "awaits_s": 1.5,
         "message": Message(3, b"\x00\xff\n", {"headers": {"id": "t"}}),

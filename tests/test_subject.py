@@ -21,6 +21,15 @@ capabilities = ["record"]
 result_backend = true
 """
 
+API = f"""{MINIMAL}
+[commands]
+api = ["serve", "{{api_port}}"]
+[api.paths]
+health = "/h"
+status = "/t"
+result = "/t/r"
+"""
+
 CLASS = """
 class Whole:
     name = "whole"
@@ -32,6 +41,8 @@ class Whole:
     tables = frozenset()
     sessions = None
     metrics = {}
+    api = None
+    expiry_file = None
 
     def environment(self, place):
         return {}
@@ -145,6 +156,15 @@ def test_an_unknown_subject_suggests_the_nearest(given: str, nearest: str) -> No
         (MINIMAL + '[metrics.names]\nswept = "a_total"', "[metrics.names]: unknown metric 'swept': did you mean"),
         (MINIMAL + '[metrics.enviroment]\nA = ""', "metrics: unknown key 'enviroment': did you mean 'environment'?"),
         (MINIMAL + "[metrics]\nnames = []", "metrics.names: expected dict, got []"),
+        (MINIMAL.replace('["record"]', '["api"]'), "the capability api needs a table [api.paths]"),
+        (MINIMAL + '[api.paths]\nhealth = "/"', "[api] needs commands.api"),
+        (API.replace("status =", "state ="), "[api.paths]: unknown path 'state': did you mean 'status'?"),
+        (API.replace('status = "/t"\n', ""), "[api.paths] lacks status"),
+        (API + '[api.fields]\nworkers = "w"', "[api.fields]: unknown field 'workers': did you mean 'worker'?"),
+        (API + '[api.headers]\nsized = "S"', "[api.headers]: unknown header 'sized': did you mean 'size'?"),
+        (API + "[api.environment]\nA = '{api_tken}'", "unknown placeholder 'api_tken': did you mean 'api_token'?"),
+        (MINIMAL + "[expiry]\nfil = ''", "expiry: unknown key 'fil': did you mean 'file'?"),
+        (MINIMAL + "[expiry]\nfile = 3", "expiry.file: expected str, got 3"),
         (MINIMAL + '[metrics.environment]\nA = "{metrics_prt}"', "unknown placeholder 'metrics_prt': did you mean"),
         (MINIMAL + '[environment]\nA = "{metrics_port}"', "unknown placeholder 'metrics_port'"),
         (MINIMAL + "capabilites = []", "unknown key 'capabilites': did you mean 'capabilities'?"),
@@ -199,7 +219,10 @@ def test_a_class_satisfies_the_protocol_by_shape(module: str) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("subject_classes:Half", "it lacks capabilities, lacks, limits, preload, tables, sessions, metrics, environ"),
+        (
+            "subject_classes:Half",
+            "it lacks capabilities, lacks, limits, preload, tables, sessions, metrics, expiry_file, api, environ",
+        ),
         ("subject_classes:Raises", "cannot be loaded: RuntimeError: no such luck"),
         ("subject_classes:Absent", "cannot be loaded: AttributeError"),
         ("no_such_module:Whole", "cannot be loaded: ModuleNotFoundError"),

@@ -14,6 +14,7 @@ import importlib
 import json
 import mmap
 import os
+import socket
 import sys
 import threading
 import time
@@ -335,6 +336,28 @@ def reject_once(self: Any, execution: str, mark: str = "working") -> str:
 def unstorable(self: Any, execution: str) -> object:
     """Return what no serializer of results takes."""
     return object()
+
+
+@probe()
+def odd(self: Any, execution: str) -> dict[str, Any]:
+    """Return what every serializer takes beside what none does."""
+    gone = socket.socket()
+    gone.close()
+    return {
+        "answer": 42,
+        "words": ["one", "two"],
+        "lock": threading.Lock(),
+        "socket": gone,
+        "generator": (number for number in ()),
+    }
+
+
+@probe()
+def fill(self: Any, execution: str, size: int, mark: str | None = None) -> str:
+    """Return a text of so many characters, after staying at a mark where one is given."""
+    if mark is not None:
+        hold_at(mark, self.request.id, execution)
+    return "x" * size
 
 
 @probe()

@@ -1,0 +1,114 @@
+"""An API of the subject, asked as anybody's program asks it: over HTTP, with or without a token.
+
+What is answered goes into the history in the harness's own words, so that the checks need not know the subject's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from harness._processes import Process
+from harness._subject import ApiPlace, ApiShape
+
+ANSWER_S = 15.0
+"""An answer that is not held back by request is there within this, on two loaded cores."""
+SHOWN_BYTES = 65_536
+"""Larger bodies are told by size and digest."""
+
+
+@dataclass(frozen=True)
+class Api:
+    """A process that serves the subject's API."""
+
+    process: Process
+    place: ApiPlace
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request: a path of the shape by its name, or one that begins with a slash."""
+
+    path: str
+    task_id: str | None = None
+    token: str | None = None
+    method: str = "GET"
+    query: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] | None = None
+    body: bytes | None = None
+
+
+def healthy(place: ApiPlace, shape: ApiShape) -> bool | None:
+    """Whether it answers that it is well; None where it does not, as for a wait."""
+    try:
+        with httpx2.Client(trust_env=False, timeout=ANSWER_S) as client:
+            return client.get(f"{place.url}{shape.paths['health']}").status_code == httpx2.codes.OK or None
+    except httpx2.HTTPError:
+        return None
+
+
+def answer_to(asked: Asked, place: ApiPlace, shape: ApiShape, within_s: float = ANSWER_S) -> dict[str, Any]:
+    """What came back, redirections followed, as a value for the history; `status` is None where nothing came.
+
+    `fields` is a status in the harness's words, where the body is one. `piecemeal` is told of a body that is too
+    large to show: its size and digest, and its JSON is not kept.
+    """
+    path = asked.path if asked.path.startswith("/") else shape.paths[asked.path]
+    path = path.format(task_id=asked.task_id or "")
+    given = {"Authorization": f"Bearer {asked.token}"} if asked.token is not None else {}
+    value: dict[str, Any] = {"surface": "api", "asked": asked.path, "method": asked.method, "path": path}
+    began = time.monotonic()
+    try:
+        with (
+            httpx2.Client(trust_env=False, timeout=within_s, base_url=place.url, follow_redirects=True) as client,
+            client.stream(
+                asked.method,
+                path,
+                params=asked.query,
+                headers={**given, **(asked.headers or {})},
+                content=asked.body,
+            ) as answer,
+        ):
+            body, size, digest = b"", 0, hashlib.sha256()
+            for piece in answer.iter_bytes():
+                size += len(piece)
+                digest.update(piece)
+                body += piece if size <= SHOWN_BYTES else b""
+    except httpx2.HTTPError as error:
+        return value | {
+            "status": None,
+            "error": f"{type(error).__name__}: {error}",
+            "seconds": time.monotonic() - began,
+        }
+    told = _json(body) if size <= SHOWN_BYTES else None
+    headers = {name: answer.headers.get(header) for name, header in shape.headers.items()}
+    return value | {
+        "status": answer.status_code,
+        "via": [before.status_code for before in answer.history],
+        "headers": headers,
+        "size": size,
+        "sha256": digest.hexdigest(),
+        "body": told,
+        "fields": status_fields(told, shape),
+        "seconds": time.monotonic() - began,
+    }
+
+
+def status_fields(body: object, shape: ApiShape) -> dict[str, Any] | None:
+    """A status in the harness's words; None where the body is none."""
+    if not isinstance(body, Mapping) or shape.fields["status"] not in body or shape.fields["task_id"] not in body:
+        return None
+    return {ours: body.get(theirs) for ours, theirs in shape.fields.items() if theirs in body}
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None

@@ -1,0 +1,432 @@
+"""The HTTP API: statuses, results, and requests to cancel, for whoever holds a token.
+
+A result is given as the task returned it, not wrapped: 200 with its JSON, 303 to where a large one is streamed. Why
+there is none has a status of its own: 202 not ready, 404 unknown, 409 failed, revoked or never kept, 410 expired.
+Errors are problem documents (RFC 9457), whose `code` a program can use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hmac
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+from urllib.parse import quote
+from uuid import UUID
+
+import uvicorn
+from celery import Celery
+from fastapi import Body, Depends, FastAPI, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, Field
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from reference_impl.bounded import within
+from reference_impl.changes import Changes
+from reference_impl.connections import open_engine
+from reference_impl.lifecycle import ENDED, Refusal, Revoked, Status
+from reference_impl.monitor import MESSAGE_CHARS_MAX, add_monitor
+from reference_impl.registry import Registry, Report
+from reference_impl.settings import Settings
+from reference_impl.status import Place, ResultState, StatusDocument, list_statuses, read_status
+from reference_impl.stored_results import find, pieces_of
+
+logger = logging.getLogger(__name__)
+
+WAIT_S_MAX = 60.0
+BODY_BYTES_MAX = 65_536
+PAGE_MAX = 500
+
+_BROKER_S = 2.0
+
+TaskId = Annotated[str, Path(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f/]+$")]
+
+
+class Problem(BaseModel):
+    """Why a request was not fulfilled (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str | None = None
+
+
+class Page(BaseModel):
+    """A part of the list of tasks; `next` leads to the part after it."""
+
+    tasks: list[StatusDocument]
+    next: str | None
+
+
+class Cancellation(BaseModel):
+    """How to cancel."""
+
+    terminate: bool = Field(default=False, description="end the task where it is executed, too")
+
+
+class Health(BaseModel):
+    """Whether the API can do its work."""
+
+    database: bool
+    changes: bool = Field(description="whether it hears of changes; if not, whoever waits looks every second")
+
+
+@dataclass(frozen=True)
+class _Caller:
+    """Whose token a request carries, None may see every task; and the names of what nobody may see."""
+
+    owner: str | None
+    secrets: frozenset[str]
+
+
+_bearer = HTTPBearer(auto_error=False)
+
+
+def _known(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> _Caller:
+    caller: _Caller | None = request.app.state.who_calls(given.credentials if given else "")
+    if caller is None:
+        raise _ProblemError(401, "unauthorised", "a bearer token is needed that this API knows")
+    return caller
+
+
+def _who_calls(settings: Settings) -> Callable[[str], _Caller | None]:
+    """Whose a token is; each is compared, in constant time, whether or not one before it is right."""
+    tokens = [(each.token.get_secret_value().encode(), each.owner) for each in settings.api_tokens]
+
+    def who_calls(said: str) -> _Caller | None:
+        given = said.encode("utf-8", "surrogatepass")
+        callers = [
+            _Caller(owner, settings.masked_names) for token, owner in tokens if hmac.compare_digest(token, given)
+        ]
+        return callers[0] if callers else None
+
+    return who_calls
+
+
+Caller = Annotated[_Caller, Depends(_known)]
+
+
+class _ProblemError(Exception):
+    def __init__(self, status: int, code: str, detail: str | None = None, **more: Any) -> None:
+        super().__init__(detail)
+        self.status, self.code, self.detail, self.more = status, code, detail, more
+
+
+def create_api(settings: Settings, app: Celery | None = None) -> FastAPI:
+    """The API of one registry; `app` is how to reach its workers, to cancel what they execute.
+
+    Raises ValueError where no token is set.
+    """
+    if not settings.api_tokens:
+        raise ValueError("api_tokens is empty: nobody could use the API")
+    engine = open_engine(settings, pool_size=10)
+    changes = Changes(settings, engine)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        listening = asyncio.create_task(changes.run())
+        yield
+        listening.cancel()
+        with suppress(asyncio.CancelledError):
+            await listening
+        engine.dispose()
+
+    api = FastAPI(
+        title="Celery task tracker",
+        version="1",
+        lifespan=lifespan,
+        responses={code: {"model": Problem} for code in (400, 401, 413, 503)},
+    )
+    api.add_middleware(_Bounded)
+    _tell_problems(api)
+    api.state.who_calls = _who_calls(settings)
+    _add_tasks(api, engine, changes)
+    _add_results(api, engine, changes)
+    _add_cancellation(api, engine, app)
+    add_monitor(api, changes, api.state.who_calls)
+
+    @api.get("/health", responses={503: {"model": Health}})
+    def health() -> Response:
+        """Whether the database answers, and whether changes are heard of."""
+        try:
+            with engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+            answers = True
+        except SQLAlchemyError:
+            answers = False
+        told = Health(database=answers, changes=changes.connected)
+        return JSONResponse(told.model_dump(), 200 if answers else 503)
+
+    return api
+
+
+def serve(api: FastAPI, host: str, port: int) -> None:
+    """Serve it until a signal ends it; whoever waits then is answered with what is known."""
+    uvicorn.run(
+        api,
+        host=host,
+        port=port,
+        log_level="info",
+        access_log=False,
+        timeout_graceful_shutdown=2,
+        ws="websockets-sansio",
+        ws_max_size=4 * MESSAGE_CHARS_MAX,
+    )
+
+
+def _add_tasks(api: FastAPI, engine: Engine, changes: Changes) -> None:
+    @api.get("/tasks")
+    def list_tasks(
+        caller: Caller,
+        status: Annotated[list[Status] | None, Query()] = None,
+        name: Annotated[str | None, Query(max_length=500, pattern=r"^[^\x00]*$")] = None,
+        limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
+        cursor: Annotated[str | None, Query(max_length=2000)] = None,
+    ) -> Page:
+        """The newest tasks first; a task keeps its place while it goes on."""
+        after = _place(cursor) if cursor else None
+        with engine.connect() as connection:
+            found = list_statuses(
+                connection,
+                owner=caller.owner,
+                status=status or (),
+                name=name,
+                after=after,
+                limit=limit,
+                secrets=caller.secrets,
+            )
+        last = found[-1][0] if len(found) == limit else None
+        return Page(tasks=[document for _, document in found], next=_cursor(last) if last else None)
+
+    @api.get("/tasks/{task_id}", responses={404: {"model": Problem}})
+    async def get_status(
+        task_id: TaskId, caller: Caller, wait: Annotated[float, Query(ge=0, le=WAIT_S_MAX)] = 0.0
+    ) -> StatusDocument:
+        """One task's status; `wait` holds the answer until the task has ended, for that many seconds at most."""
+        return await _settled(engine, changes, task_id, caller, wait)
+
+
+def _add_results(api: FastAPI, engine: Engine, changes: Changes) -> None:
+    whys: dict[int | str, dict[str, Any]] = {
+        202: {"model": StatusDocument},
+        303: {"description": "It is large: its text is streamed from `Location`."},
+        404: {"model": Problem},
+        409: {"model": Problem},
+        410: {"model": Problem},
+    }
+
+    @api.get("/tasks/{task_id}/result", responses=whys, response_model=None)
+    async def get_result(
+        task_id: TaskId, caller: Caller, wait: Annotated[float, Query(ge=0, le=WAIT_S_MAX)] = 0.0
+    ) -> Response:
+        """What the task returned, and nothing around it; `wait` as for the status."""
+        status = await _settled(engine, changes, task_id, caller, wait)
+        if not status.ready:
+            return Response(status.model_dump_json(), 202, {"Retry-After": "1"}, "application/json")
+        return await run_in_threadpool(_answer, engine, status)
+
+    @api.get("/tasks/{task_id}/result/content", responses=whys, response_model=None)
+    def get_content(task_id: TaskId, caller: Caller) -> Response:
+        """The text of a result, streamed."""
+        with engine.connect() as connection:
+            status = read_status(connection, task_id, owner=caller.owner, secrets=caller.secrets)
+        if status is None:
+            raise _unknown(task_id)
+        if not status.ready:
+            return Response(status.model_dump_json(), 202, {"Retry-After": "1"}, "application/json")
+        return _answer(engine, status, stream=True)
+
+
+def _answer(engine: Engine, status: StatusDocument, *, stream: bool = False) -> Response:
+    """The result of a task that has ended, or why there is none."""
+    if not status.successful:
+        assert status.error is not None
+        raise _ProblemError(
+            409, status.error.code, f"the task ended as {status.status}", error=status.error.model_dump(mode="json")
+        )
+    if status.result_state is ResultState.NOT_KEPT:
+        raise _ProblemError(
+            409, "not-kept", "the task succeeded; its result was not kept (ignore_result, or too large)"
+        )
+    with engine.connect() as connection:
+        row = find(connection, status.task_id)
+    if row is None or row.expired or (row.body is None and row.body_id is None):
+        times = {"completed_at": status.completed_at, "expired_at": status.result_expires_at}
+        raise _ProblemError(
+            410, "expired", "the result was kept until it expired", **{k: v and v.isoformat() for k, v in times.items()}
+        )
+    digest = base64.b64encode(bytes.fromhex(row.sha256)).decode()
+    headers = {"Content-Digest": f"sha-256=:{digest}:", "Result-Size": str(row.size_bytes)}
+    if row.left_out:
+        headers["Result-Partial"] = quote("; ".join(row.left_out)[:2000], safe=" :;._<>")
+    if row.body is not None:
+        return Response(bytes(row.body), 200, headers, "application/json")
+    if not stream:
+        return RedirectResponse(f"/tasks/{quote(status.task_id, safe='')}/result/content", 303, headers)
+    headers["Content-Length"] = str(row.size_bytes)
+    return StreamingResponse(_pieces(engine, row.body_id), 200, headers, "application/json")
+
+
+def _pieces(engine: Engine, body_id: UUID) -> Iterator[bytes]:
+    yield from pieces_of(engine, body_id)
+
+
+def _add_cancellation(api: FastAPI, engine: Engine, app: Celery | None) -> None:
+    registry = Registry(engine)
+
+    @api.post("/tasks/{task_id}/cancel", status_code=202, responses={404: {"model": Problem}, 409: {"model": Problem}})
+    def cancel(task_id: TaskId, caller: Caller, how: Annotated[Cancellation | None, Body()] = None) -> StatusDocument:
+        """Revoke what has not begun; with `terminate`, end what is executed, which its worker then tells."""
+        with engine.connect() as connection:
+            status = read_status(connection, task_id, owner=caller.owner, secrets=caller.secrets)
+        if status is None:
+            raise _unknown(task_id)
+        if status.status in ENDED:
+            raise _ProblemError(409, "ended", f"the task has ended already ({status.status})")
+        running = status.status is Status.STARTED
+        if running and not (how and how.terminate):
+            raise _ProblemError(409, "running", 'the task is executed; `{"terminate": true}` ends it')
+        if running and app is None:
+            raise _ProblemError(409, "running", "this API knows no application by which to reach the task's worker")
+        if not running:
+            said = "cancelled through the API"
+            event = Revoked(terminated=False)
+            report = Report(task_id, event, "api", said, status.name, reason="revoked", error_message=said)
+            decision = registry.apply(report).decision
+            if isinstance(decision, Refusal):
+                raise _ProblemError(409, "running", decision.why)
+        if app is not None:
+            _tell_workers(app, task_id, terminate=running)
+        with engine.connect() as connection:
+            return read_status(connection, task_id, owner=caller.owner, secrets=caller.secrets) or status
+
+
+def _tell_workers(app: Celery, task_id: str, *, terminate: bool) -> None:
+    """What has not begun is not begun by any worker that reads the registry, told or not."""
+    try:
+        within(_BROKER_S, "cancellation", lambda: app.control.revoke(task_id, terminate=terminate))
+    except Exception as error:
+        if terminate:
+            raise _ProblemError(
+                503, "broker", "the broker cannot be reached, and only it reaches the worker"
+            ) from error
+        logger.warning("the workers cannot be told that %s is cancelled: %s", task_id, error)
+
+
+async def _settled(engine: Engine, changes: Changes, task_id: str, caller: _Caller, wait_s: float) -> StatusDocument:
+    """The status once the task has ended, or as it is when `wait_s` is over."""
+
+    def read() -> StatusDocument:
+        with engine.connect() as connection:
+            status = read_status(connection, task_id, owner=caller.owner, secrets=caller.secrets)
+        if status is None:
+            raise _unknown(task_id)
+        return status
+
+    status = await run_in_threadpool(read)
+    if status.ready or wait_s <= 0:
+        return status
+    with changes.watching() as watcher, suppress(TimeoutError):
+        changes.subscribe(watcher, task_id)
+        async with asyncio.timeout(wait_s):
+            while not status.ready:
+                _, sighting = await watcher.next()
+                if sighting is None:
+                    raise _unknown(task_id)
+                status = sighting.status
+    return status
+
+
+def _unknown(task_id: str) -> _ProblemError:
+    return _ProblemError(404, "unknown", f"no task {task_id!r} is known; it may have been forgotten long after its end")
+
+
+def _cursor(place: Place) -> str:
+    return base64.urlsafe_b64encode(json.dumps([place.at.isoformat(), place.task_id]).encode()).decode()
+
+
+def _place(cursor: str) -> Place:
+    try:
+        at, task_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        moment = datetime.fromisoformat(at)
+    except (ValueError, TypeError, binascii.Error) as error:
+        raise _ProblemError(400, "cursor", "`cursor` is none that this API gave") from error
+    if not isinstance(task_id, str) or "\0" in task_id or moment.tzinfo is None:
+        raise _ProblemError(400, "cursor", "`cursor` is none that this API gave")
+    return Place(moment, task_id)
+
+
+_TITLES = {
+    400: "The request cannot be understood",
+    401: "Not authorised",
+    404: "Not found",
+    405: "Not done here",
+    409: "There is no result, or nothing to cancel",
+    410: "The result has expired",
+    413: "The request is too large",
+    503: "Not possible for now",
+}
+
+
+def _problem(status: int, code: str, detail: str | None, **more: Any) -> JSONResponse:
+    title = _TITLES.get(status, "The request was refused")
+    content = {"type": f"urn:celery-tracker:{code}", "title": title, "status": status, "code": code, "detail": detail}
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}.get(status)
+    return JSONResponse(content | more, status, headers, "application/problem+json")
+
+
+def _tell_problems(api: FastAPI) -> None:
+    @api.exception_handler(_ProblemError)
+    def problem(_: Request, error: _ProblemError) -> Response:
+        return _problem(error.status, error.code, error.detail, **error.more)
+
+    @api.exception_handler(HTTPException)
+    def refused(_: Request, error: HTTPException) -> Response:
+        return _problem(error.status_code, "refused", str(error.detail))
+
+    @api.exception_handler(RequestValidationError)
+    def invalid(_: Request, error: RequestValidationError) -> Response:
+        said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        return _problem(400, "invalid", said[:2000])
+
+    @api.exception_handler(SQLAlchemyError)
+    def away(_: Request, error: SQLAlchemyError) -> Response:
+        logger.error("the registry failed: %s", " ".join(str(getattr(error, "orig", None) or error).split()))
+        return _problem(503, "database", "the registry's database cannot be reached, or does not answer")
+
+
+class _Bounded:
+    """A request's body is read up to a limit, whatever its length was said to be."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        read = 0
+
+        async def bounded() -> Message:
+            nonlocal read
+            message = await receive()
+            read += len(message.get("body", b""))
+            if read > BODY_BYTES_MAX:
+                raise HTTPException(413, f"a request may have {BODY_BYTES_MAX} bytes")
+            return message
+
+        await self._app(scope, bounded, send)

@@ -1,0 +1,255 @@
+"""Results in Postgres, as long as they are kept: small ones in a row, large ones in pieces, none after its time.
+
+A result that is too large for a row is written to a file as it is encoded, and read from there piece by piece, so
+no process ever holds the whole text. The pieces are there before anybody is told of the result, unless the
+database is away; then the file stays until the report of the task's end is written.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, Engine, Row, Table, bindparam, insert, text
+from sqlalchemy.dialects.postgresql import insert as upsert
+from sqlalchemy.exc import SQLAlchemyError
+
+from reference_impl.models import ResultPiece, StoredResult
+from reference_impl.returned import Form, Text, read_pieces, write_text
+from reference_impl.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+PIECE_BYTES = 262_144
+MARKER = "celery_tracker_result"
+"""The one key of what stands in the result backend for a result that is kept by reference."""
+
+_FORGET_AT_ONCE = 1000
+_TELL_AT_ONCE = 100
+_RESULTS = cast("Table", StoredResult.__table__)
+_PIECES = cast("Table", ResultPiece.__table__)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A result on its way into the database. `file` is where its text is until its pieces are there."""
+
+    size_bytes: int
+    sha256: str
+    left_out: tuple[str, ...] = ()
+    body: bytes | None = None
+    body_id: UUID | None = None
+    file: str | None = None
+    told: bool = True
+    expires_s: float | None = None
+
+    @property
+    def reference(self) -> dict[str, Any]:
+        """What stands for it in the result backend."""
+        return _reference(self.body_id, self.size_bytes, self.sha256)
+
+
+def _reference(body_id: UUID | None, size_bytes: int, sha256: str) -> dict[str, Any]:
+    return {MARKER: {"body_id": str(body_id), "size_bytes": size_bytes, "sha256": sha256}}
+
+
+_PUT = upsert(_RESULTS).values({column.name: bindparam(column.name) for column in _RESULTS.c})
+_PUT = _PUT.on_conflict_do_update(
+    index_elements=["task_id"], set_={column.name: _PUT.excluded[column.name] for column in _RESULTS.c}
+)
+_FIND = text("""
+    SELECT *, coalesce(expires_at < clock_timestamp(), false) AS expired
+    FROM celery_task_result WHERE task_id = :task_id
+""")
+_UNTOLD = text("""
+    SELECT * FROM celery_task_result
+    WHERE NOT told AND (body IS NOT NULL OR body_id IS NOT NULL)
+      AND coalesce(expires_at > clock_timestamp(), true)
+    ORDER BY task_id LIMIT :at_once
+""")
+_NOTE_TOLD = text("UPDATE celery_task_result SET told = true WHERE task_id = :task_id")
+_PIECE = text("SELECT body FROM celery_task_result_piece WHERE body_id = :body_id AND number = :number")
+_EMPTY = text("""
+    WITH expired AS (
+        SELECT task_id, body_id FROM celery_task_result
+        WHERE expires_at < clock_timestamp() AND (body IS NOT NULL OR body_id IS NOT NULL)
+        ORDER BY expires_at LIMIT :at_once FOR UPDATE SKIP LOCKED
+    ), gone AS (
+        DELETE FROM celery_task_result_piece p USING expired e WHERE p.body_id = e.body_id
+    )
+    UPDATE celery_task_result r SET body = NULL, body_id = NULL FROM expired e WHERE r.task_id = e.task_id
+""")
+_UNCLAIMED = text("""
+    DELETE FROM celery_task_result_piece p
+    WHERE p.stored_at < clock_timestamp() - interval '1 day'
+      AND NOT EXISTS (SELECT FROM celery_task_result r WHERE r.body_id = p.body_id)
+""")
+_FORGET = text("""
+    WITH over AS (
+        SELECT task_id FROM celery_task_registry
+        WHERE completed_at < clock_timestamp() - make_interval(secs => :after_s)
+          AND status IN ('SUCCESS', 'FAILURE', 'REVOKED')
+        ORDER BY completed_at LIMIT :at_once FOR UPDATE SKIP LOCKED
+    ), attempts AS (
+        DELETE FROM celery_task_attempt a USING over WHERE a.task_id = over.task_id
+    ), entries AS (
+        DELETE FROM celery_task_audit a USING over WHERE a.task_id = over.task_id
+    ), messages AS (
+        DELETE FROM celery_task_message m USING over WHERE m.task_id = over.task_id
+    ), results AS (
+        DELETE FROM celery_task_result r USING over WHERE r.task_id = over.task_id RETURNING r.body_id
+    ), pieces AS (
+        DELETE FROM celery_task_result_piece p USING results WHERE p.body_id = results.body_id
+    )
+    DELETE FROM celery_task_registry r USING over WHERE r.task_id = over.task_id RETURNING r.task_id
+""")
+
+
+class TooLargeError(Exception):
+    """The result is larger than `result_bytes_max`."""
+
+
+def keep(form: Form, settings: Settings, directory: Path) -> Kept:
+    """Encode a result; one that is too large for a row goes into a file in `directory`.
+
+    Raises OSError when it cannot be written, TooLargeError.
+    """
+    body_id = uuid4()
+    path = directory / f"celery-tracker-{body_id.hex}.result"
+    with _Bounded(path, settings.result_bytes_max) as file:
+        written: Text = write_text(form, settings.result_inline_bytes, file)
+    kept = Kept(written.size_bytes, written.sha256, form.left_out, written.body)
+    return kept if written.body is not None else replace(kept, body_id=body_id, file=str(path))
+
+
+class _Bounded:
+    """A file that is made when something is written to it, and grows up to a limit; nothing is left of a failure."""
+
+    def __init__(self, path: Path, limit_bytes: int) -> None:
+        self._path, self._limit, self._size = path, limit_bytes, 0
+        self._file: int | None = None
+
+    def __enter__(self) -> Any:
+        return self
+
+    def write(self, piece: bytes) -> int:
+        self._size += len(piece)
+        if self._size > self._limit:
+            raise TooLargeError(f"it takes more than result_bytes_max ({self._limit} bytes)")
+        if self._file is None:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._file = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(self._file, view) :]
+        return len(piece)
+
+    def __exit__(self, failed: object, *_: object) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            if failed is not None:
+                self._path.unlink(missing_ok=True)
+
+
+def store_pieces(engine: Engine, kept: Kept) -> Kept:
+    """Put the pieces of a large one into the database, where it answers; else its file stays, to be read later."""
+    try:
+        with engine.begin() as connection:
+            _insert_pieces(connection, kept)
+    except (SQLAlchemyError, OSError) as error:
+        logger.warning("tracking: a result of %d bytes stays on disk for now: %s", kept.size_bytes, error)
+        return kept
+    Path(cast("str", kept.file)).unlink(missing_ok=True)
+    return replace(kept, file=None)
+
+
+def put(connection: Connection, task_id: str, kept: Kept, completed_at: datetime) -> None:
+    """Keep a result with the end of its task, as part of the caller's transaction."""
+    if kept.file is not None and Path(kept.file).exists():
+        _insert_pieces(connection, kept)
+    values = {
+        "size_bytes": kept.size_bytes,
+        "sha256": kept.sha256,
+        "left_out": list(kept.left_out),
+        "body": kept.body,
+        "body_id": kept.body_id,
+        "told": kept.told,
+        "stored_at": completed_at,
+        "expires_at": None if kept.expires_s is None else completed_at + timedelta(seconds=kept.expires_s),
+    }
+    connection.execute(_PUT, {"task_id": task_id} | values)
+
+
+def find(connection: Connection, task_id: str) -> Row[Any] | None:
+    """All that is kept of a task's result, with `expired` by the database's clock."""
+    return connection.execute(_FIND, {"task_id": task_id}).one_or_none()
+
+
+def pieces_of(engine: Engine, body_id: UUID) -> Iterator[bytes]:
+    """The pieces of a large result, in order; one is in memory, and no connection waits for whoever reads slowly."""
+    for number in itertools.count():
+        with engine.connect() as connection:
+            piece = connection.execute(_PIECE, {"body_id": body_id, "number": number}).scalar()
+        if piece is None:
+            return
+        yield bytes(piece)
+
+
+def untold(connection: Connection) -> Sequence[Row[Any]]:
+    """Some of the results, not expired, that the result backend could not be told of."""
+    return connection.execute(_UNTOLD, {"at_once": _TELL_AT_ONCE}).all()
+
+
+def value_for_backend(row: Row[Any]) -> Any:
+    """What stands for a result in the result backend: the value, or the reference to a large one."""
+    return json.loads(row.body) if row.body is not None else _reference(row.body_id, row.size_bytes, row.sha256)
+
+
+def note_told(connection: Connection, task_id: str) -> None:
+    """The result backend has it now."""
+    connection.execute(_NOTE_TOLD, {"task_id": task_id})
+
+
+def forget_expired(connection: Connection, settings: Settings) -> int:
+    """Forget results whose time is over, and whatever else is known of tasks when theirs is; gives how many records.
+
+    At most 1000 of each in one transaction, which is the caller's.
+    """
+    connection.execute(_EMPTY, {"at_once": _FORGET_AT_ONCE})
+    connection.execute(_UNCLAIMED)
+    if settings.result_extended_expires is None:
+        return 0
+    values = {"after_s": settings.result_extended_expires, "at_once": _FORGET_AT_ONCE}
+    return len(connection.execute(_FORGET, values).all())
+
+
+def _insert_pieces(connection: Connection, kept: Kept) -> None:
+    for number, piece in enumerate(read_pieces(Path(cast("str", kept.file)), PIECE_BYTES)):
+        connection.execute(insert(_PIECES), {"body_id": kept.body_id, "number": number, "body": piece})
+
+
+def as_values(kept: Kept) -> dict[str, Any]:
+    """As JSON, for the spool."""
+    body = None if kept.body is None else kept.body.decode("utf-8")
+    return asdict(kept) | {"body": body, "body_id": kept.body_id and str(kept.body_id)}
+
+
+def from_values(values: Mapping[str, Any]) -> Kept:
+    """What `as_values` made."""
+    body, body_id = values["body"], values["body_id"]
+    return Kept(
+        **{
+            **values,
+            "left_out": tuple(values["left_out"]),
+            "body": None if body is None else body.encode(),
+            "body_id": body_id and UUID(body_id),
+        }
+    )

@@ -1,0 +1,1 @@
+"""RESULT: retrieving results, waiting for them, watching."""

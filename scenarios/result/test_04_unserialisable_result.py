@@ -1,0 +1,29 @@
+"""RESULT-04: a result that nothing can store as a whole is no failure of the work that was done."""
+
+import pytest
+
+from harness import Cluster, ends_kept, logged_once, partial_kept
+
+
+@pytest.mark.promise("RESULT-04")
+def test_good_and_bad_parts(cluster: Cluster) -> None:
+    """A task returns numbers and words beside a lock, a socket and a generator."""
+    api = cluster.api()
+    worker = cluster.worker("a")
+    task = cluster.publish("odd", queue="a")
+    cluster.await_record(task, {"SUCCESS", "FAILURE"})
+
+    cluster.ask(api, "result", task)
+    cluster.ask(api, "status", task)
+    cluster.result(task)
+    cluster.note_logs()
+
+    cluster.judge(
+        ends_kept({task.id: {"status": "SUCCESS"}}),
+        partial_kept(
+            task.id,
+            good={"answer": 42, "words": ["one", "two"]},
+            bad={"lock": "lock", "socket": "socket", "generator": "generator"},
+        ),
+        logged_once("what is missing", "WARNING", [task.id, "lock", "generator"], worker.process.name, kind="unsaid"),
+    )

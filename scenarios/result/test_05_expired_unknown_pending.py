@@ -1,0 +1,55 @@
+"""RESULT-05: expired, unknown and pending are three different answers."""
+
+import pytest
+
+from harness import Cluster, Expiry, answers_apart, lose_keys
+
+RESULT_S = 2.0
+KNOWN_S = 3600.0
+
+
+@pytest.mark.promise("RESULT-05")
+def test_told_apart(cluster: Cluster) -> None:
+    """One result expires, one is there, one task waits, one runs, and of one nobody has heard."""
+    api = cluster.api()
+    cluster.worker("a", expiry=Expiry(RESULT_S, KNOWN_S))
+    expired = cluster.publish("ok", queue="a")
+    cluster.await_end(expired)
+    waiting = cluster.publish("ok", queue="nobody")
+    running = cluster.hold("a")
+    unknown = cluster.unpublished("ok")
+    cluster.await_answer(api, "result", expired, lambda status: status != 200)
+    running.release()
+    fresh = cluster.publish("ok", queue="a")
+    cluster.await_end(fresh)
+
+    for task in (expired, waiting, unknown, fresh):
+        cluster.ask(api, "result", task)
+        cluster.ask(api, "status", task)
+
+    cluster.judge(
+        answers_apart({expired.id: "expired", waiting.id: "pending", unknown.id: "unknown", fresh.id: "available"})
+    )
+
+
+@pytest.mark.promise("RESULT-05")
+def test_redis_has_lost_its_data(cluster: Cluster) -> None:
+    """The result backend loses everything: all are told apart as before, and a result that is kept is still given."""
+    api = cluster.api()
+    cluster.worker("a", expiry=Expiry(RESULT_S, KNOWN_S))
+    cluster.worker("b")
+    expired, kept = cluster.publish("ok", queue="a"), cluster.publish("ok", queue="b")
+    cluster.await_end(expired)
+    cluster.await_end(kept)
+    waiting = cluster.publish("ok", queue="nobody")
+    unknown = cluster.unpublished("ok")
+    cluster.await_answer(api, "result", expired, lambda status: status != 200)
+
+    cluster.inject(lose_keys(cluster.servers.redis, cluster.redis_database, "celery-task-meta-*"))
+    for task in (expired, waiting, unknown, kept):
+        cluster.ask(api, "result", task)
+        cluster.ask(api, "status", task)
+
+    cluster.judge(
+        answers_apart({expired.id: "expired", waiting.id: "pending", unknown.id: "unknown", kept.id: "available"})
+    )

@@ -1,0 +1,24 @@
+"""RESULT-13: how long results are kept is configuration, of the environment or of a file."""
+
+import pytest
+
+from harness import Cluster, Expiry, answers_apart, expiry_effective
+
+RESULT_S = 3.0
+KNOWN_S = 5.0
+
+
+@pytest.mark.promise("RESULT-13")
+@pytest.mark.parametrize("where", ["environment", "file"])
+def test_effective(cluster: Cluster, where: str) -> None:
+    """A result expires after three seconds, and after five nothing is known of its task."""
+    api = cluster.api()
+    cluster.worker("a", expiry=Expiry(RESULT_S, KNOWN_S), expiry_in_file=where == "file")
+    task = cluster.publish("ok", queue="a")
+    cluster.await_end(task)
+    cluster.note_stored(task)
+    cluster.ask(api, "status", task)
+
+    cluster.await_answer(api, "result", task, lambda status: status == 404, within_s=KNOWN_S + 10)
+
+    cluster.judge(expiry_effective(task.id, result_s=RESULT_S), answers_apart({task.id: "unknown"}))

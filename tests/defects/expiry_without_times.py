@@ -1,0 +1,14 @@
+"""Who asks for an expired result learns that it is gone, and not since when."""
+
+from typing import Any
+
+from reference_impl import api
+
+
+def apply() -> None:
+    init = api._ProblemError.__init__
+
+    def terse(self: api._ProblemError, status: int, code: str, detail: str | None = None, **more: Any) -> None:
+        init(self, status, code, detail, **({} if code == "expired" else more))
+
+    api._ProblemError.__init__ = terse

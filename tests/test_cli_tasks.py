@@ -1,0 +1,198 @@
+"""The commands that ask the API, as processes of their own against a real one: what they print, and exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import uvicorn
+from pydantic import SecretStr
+from sqlalchemy import Engine
+
+from harness._embedded_servers import free_port
+from harness._servers import LOOPBACK
+from reference_impl.api import create_api
+from reference_impl.cli_tasks import (
+    EXIT_EXPIRED,
+    EXIT_FAILED,
+    EXIT_TIMED_OUT,
+    EXIT_UNKNOWN,
+    EXIT_UNREACHABLE,
+    EXIT_USAGE,
+)
+from reference_impl.client import NotReadyError, TrackerClient, UnreachableError
+from reference_impl.lifecycle import Failed, Owner, Published, Started, Succeeded
+from reference_impl.registry import Registry, Report
+from reference_impl.returned import form_of
+from reference_impl.settings import ApiToken, load_settings
+from reference_impl.stored_results import Kept, keep
+
+TOKEN = "token-of-everybody"  # noqa: S105 - of this test
+Ask = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def url(registry_database: str, tmp_path: Path) -> Iterator[str]:
+    """Where an API serves the registry of this test."""
+    settings = load_settings(
+        database_url=registry_database, spool_directory=tmp_path, api_tokens=[ApiToken(token=SecretStr(TOKEN))]
+    )
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(create_api(settings), host=LOOPBACK, port=port, log_level="warning"))
+    serving = threading.Thread(target=server.run)
+    serving.start()
+    while not server.started:
+        time.sleep(0.01)  # the pace of looking
+    yield f"http://{LOOPBACK}:{port}"
+    server.should_exit = True
+    serving.join()
+
+
+@pytest.fixture
+def ask(outside: dict[str, str], tmp_path: Path, url: str) -> Ask:
+    """Runs `python -m reference_impl tasks ...` against that API."""
+
+    def run(*arguments: str, **other: str) -> subprocess.CompletedProcess[str]:
+        given = {"CELERY_TRACKER_URL": url, "CELERY_TRACKER_TOKEN": TOKEN} | other
+        ended = subprocess.run(
+            [sys.executable, "-m", "reference_impl", "tasks", *arguments],
+            cwd=tmp_path,
+            env=outside | given,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert "Traceback" not in ended.stderr
+        return ended
+
+    return run
+
+
+@pytest.fixture
+def lives(engine: Engine, registry_database: str, tmp_path: Path) -> Registry:
+    """One task of each kind: waiting, failed, done, and one whose result has expired."""
+    registry, owner = Registry(engine), Owner(uuid4(), uuid4())
+    settings = load_settings(database_url=registry_database)
+
+    def tell(task: str, event: Any, **said: Any) -> None:
+        registry.apply(Report(task, event, "w1@host", "as told", task_name="mail.send", worker_id="w1@host", **said))
+
+    kept = keep(form_of({"sent": [1, 2]}), settings, tmp_path)
+    for task in ("done", "expired", "failed", "waiting"):
+        tell(task, Published())
+    for task in ("done", "expired", "failed"):
+        tell(task, Started(owner))
+    tell("done", Succeeded(owner), kept=kept)
+    tell("expired", Succeeded(owner), kept=Kept(**{**vars(kept), "expires_s": 0.001}))
+    tell("failed", Failed(owner), error_type="ValueError", error_message="no such town")
+    return registry
+
+
+@pytest.mark.usefixtures("lives")
+def test_a_result_is_printed_as_json_alone(ask: Ask) -> None:
+    """What the task returned, fit for a pipe."""
+    run = ask("result", "done")
+
+    assert (run.returncode, run.stdout) == (0, '{"sent":[1,2]}\n')
+
+
+@pytest.mark.usefixtures("lives")
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "said"),
+    [
+        (("result", "failed"), EXIT_FAILED, "ValueError: no such town"),
+        (("wait", "failed"), EXIT_FAILED, ""),
+        (("result", "nobody"), EXIT_UNKNOWN, "no task 'nobody' is known"),
+        (("result", "expired"), EXIT_EXPIRED, "expired at 20"),
+        (("result", "waiting"), EXIT_TIMED_OUT, "waiting is PENDING after 0 s; it goes on"),
+        (("wait", "waiting", "--timeout=0.3"), EXIT_TIMED_OUT, "PENDING after 0.3 s"),
+        (("cancel", "done"), EXIT_FAILED, "has ended already"),
+        (("list", "--status=LOST"), EXIT_USAGE, "LOST"),
+    ],
+)
+def test_each_end_has_its_exit_code(ask: Ask, arguments: tuple[str, ...], exit_code: int, said: str) -> None:
+    """Failed, unknown, expired, out of time, usage: each has a code, and a line that says why."""
+    run = ask(*arguments)
+
+    assert run.returncode == exit_code
+    assert said in run.stderr
+
+
+@pytest.mark.usefixtures("lives")
+def test_statuses_have_the_names_of_the_api(ask: Ask, url: str) -> None:
+    """`get --json` prints what the API answers; the table has the same names."""
+    with TrackerClient(url, TOKEN) as client:
+        told = client.status("failed").model_dump(mode="json")
+    run, table = ask("get", "failed", "--json"), ask("get", "failed")
+
+    assert json.loads(run.stdout) == told
+    assert "error.message" in table.stdout
+    assert "no such town" in table.stdout
+
+
+@pytest.mark.usefixtures("lives")
+def test_tasks_are_listed(ask: Ask) -> None:
+    """The newest first, narrowed by status, name and number."""
+    run, table = ask("list", "--json"), ask("list", "--status=FAILURE", "--status=SUCCESS", "--limit=2")
+
+    assert [task["task_id"] for task in json.loads(run.stdout)] == ["waiting", "failed", "expired", "done"]
+    assert "waiting" not in table.stdout
+    assert table.stdout.endswith("2 tasks, the newest 2\n")
+    assert json.loads(ask("list", "--name=other", "--json").stdout) == []
+
+
+@pytest.mark.usefixtures("lives")
+def test_a_waiting_task_is_cancelled(ask: Ask) -> None:
+    """`cancel` prints what has become of it."""
+    run = ask("cancel", "waiting", "--json")
+
+    assert run.returncode == 0
+    assert json.loads(run.stdout)["status"] == "REVOKED"
+
+
+def test_an_api_that_is_not_there_is_told_in_a_line(ask: Ask) -> None:
+    """Where to look is said, and how to say it."""
+    run = ask("get", "t", CELERY_TRACKER_URL=f"http://{LOOPBACK}:{free_port()}")
+
+    assert run.returncode == EXIT_UNREACHABLE
+    assert "no answer from http://127.0.0.1:" in run.stderr
+    assert "celery-tracker api" in run.stderr
+
+
+def test_a_token_is_needed_and_has_to_be_right(ask: Ask) -> None:
+    """None and a wrong one are usage errors that name the variable."""
+    runs = [ask("get", "t", CELERY_TRACKER_TOKEN=token) for token in ("", "wrong")]
+
+    assert [run.returncode for run in runs] == [EXIT_USAGE, EXIT_USAGE]
+    assert all("CELERY_TRACKER_TOKEN" in run.stderr for run in runs)
+
+
+def test_waiting_ends_with_the_task(url: str, lives: Registry) -> None:
+    """The client is told of the end when it comes; a limit that is over before is an error with the last status."""
+    owner = Owner(uuid4(), uuid4())
+    ending = threading.Timer(0.3, lambda: lives.apply(Report("waiting", Succeeded(owner), "w1@host", "as told")))
+    with TrackerClient(url, TOKEN) as client:
+        with pytest.raises(NotReadyError) as ran_out:
+            client.wait("waiting", 0.1)
+        ending.start()
+        began = time.monotonic()
+        status = client.wait("waiting", 30)
+
+    assert ran_out.value.status.status == "PENDING"
+    assert status.successful
+    assert time.monotonic() - began < 10
+
+
+def test_something_else_at_the_url_is_no_tracker(servers: Any) -> None:
+    """An address that answers in another language is told as such."""
+    with TrackerClient(f"http://{LOOPBACK}:{servers.redis.port}", TOKEN) as client, pytest.raises(UnreachableError):
+        client.status("t")
