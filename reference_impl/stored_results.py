@@ -69,10 +69,11 @@ _FIND = text("""
     SELECT *, coalesce(expires_at < clock_timestamp(), false) AS expired
     FROM celery_task_result WHERE task_id = :task_id
 """)
+# The clock's own time may change within a statement, so no index serves a comparison with it.
 _UNTOLD = text("""
     SELECT * FROM celery_task_result
     WHERE NOT told AND (body IS NOT NULL OR body_id IS NOT NULL)
-      AND coalesce(expires_at > clock_timestamp(), true)
+      AND coalesce(expires_at > statement_timestamp(), true)
     ORDER BY task_id LIMIT :at_once
 """)
 _NOTE_TOLD = text("UPDATE celery_task_result SET told = true WHERE task_id = :task_id")
@@ -80,7 +81,7 @@ _PIECE = text("SELECT body FROM celery_task_result_piece WHERE body_id = :body_i
 _EMPTY = text("""
     WITH expired AS (
         SELECT task_id, body_id FROM celery_task_result
-        WHERE expires_at < clock_timestamp() AND (body IS NOT NULL OR body_id IS NOT NULL)
+        WHERE expires_at < statement_timestamp() AND (body IS NOT NULL OR body_id IS NOT NULL)
         ORDER BY expires_at LIMIT :at_once FOR UPDATE SKIP LOCKED
     ), gone AS (
         DELETE FROM celery_task_result_piece p USING expired e WHERE p.body_id = e.body_id
@@ -89,13 +90,13 @@ _EMPTY = text("""
 """)
 _UNCLAIMED = text("""
     DELETE FROM celery_task_result_piece p
-    WHERE p.stored_at < clock_timestamp() - interval '1 day'
+    WHERE p.stored_at < statement_timestamp() - interval '1 day'
       AND NOT EXISTS (SELECT FROM celery_task_result r WHERE r.body_id = p.body_id)
 """)
 _FORGET = text("""
     WITH over AS (
         SELECT task_id FROM celery_task_registry
-        WHERE completed_at < clock_timestamp() - make_interval(secs => :after_s)
+        WHERE completed_at < statement_timestamp() - make_interval(secs => :after_s)
           AND status IN ('SUCCESS', 'FAILURE', 'REVOKED')
         ORDER BY completed_at LIMIT :at_once FOR UPDATE SKIP LOCKED
     ), attempts AS (
