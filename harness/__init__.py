@@ -5,7 +5,6 @@ them tasks of the *workload*, arranges trouble by *marks* and *faults*, and ends
 hands the *history* to pure *checks*. What scenarios need is listed here; everything else is the harness's own.
 """
 
-from harness._api import Api
 from harness._checks_database import (
     connections_apart,
     failures_told,
@@ -74,6 +73,7 @@ from harness._checks_trail import (
     went_through,
     zombie_fenced,
 )
+from harness._checks_watching import kept_out, progress_sane, surfaces_agree, waiting_told, watchers_told
 from harness._client import Client, ClientFailed
 from harness._cluster import Cluster, Task, Worker
 from harness._container_faults import (
@@ -104,8 +104,10 @@ from harness._faults import (
     terminate_connections,
 )
 from harness._history import Entry, History, Kind
+from harness._middlebox import Sockets
 from harness._proxy import Mode
 from harness._subject import CAPABILITIES, METRICS, ApiPlace, ApiShape, Expiry, MetricsPlace, Place, Subject
+from harness._surfaces import Api
 from harness._timing import Timing
 from harness._verdict import Check, Finding, Inquiry, Judgement, Verdict, Violation, certify
 from harness._view import Record, View
@@ -136,6 +138,7 @@ __all__ = [
     "Place",
     "Record",
     "SetupBroken",
+    "Sockets",
     "Subject",
     "Task",
     "Timing",
@@ -177,6 +180,7 @@ __all__ = [
     "heartbeat_moves",
     "heartbeat_stands",
     "hold_rows",
+    "kept_out",
     "kill",
     "large_streamed",
     "live_tasks_untouched",
@@ -190,6 +194,7 @@ __all__ = [
     "partial_kept",
     "pause",
     "pause_clients",
+    "progress_sane",
     "published_in_time",
     "queue_time_told",
     "reads_only_open",
@@ -207,6 +212,7 @@ __all__ = [
     "statuses_of_six",
     "still_up",
     "stuck_told",
+    "surfaces_agree",
     "sweep_says",
     "sweeps_counted",
     "terminate_connections",
@@ -215,6 +221,8 @@ __all__ = [
     "unchanged_between",
     "untouched_until",
     "wait_bounded",
+    "waiting_told",
+    "watchers_told",
     "went_through",
     "work_went_on",
     "worker_identified",

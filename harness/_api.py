@@ -1,7 +1,4 @@
-"""An API of the subject, asked as anybody's program asks it: over HTTP, with or without a token.
-
-What is answered goes into the history in the harness's own words, so that the checks need not know the subject's.
-"""
+"""Requests to a subject's API, and its answers in the harness's own words: the checks need not know the subject's."""
 
 from __future__ import annotations
 
@@ -14,21 +11,12 @@ from typing import Any
 
 import httpx2
 
-from harness._processes import Process
 from harness._subject import ApiPlace, ApiShape
 
 ANSWER_S = 15.0
 """An answer that is not held back by request is there within this, on two loaded cores."""
 SHOWN_BYTES = 65_536
 """Larger bodies are told by size and digest."""
-
-
-@dataclass(frozen=True)
-class Api:
-    """A process that serves the subject's API."""
-
-    process: Process
-    place: ApiPlace
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from typing import Any, TypeVar
 import psutil
 import psycopg
 
-from harness._api import ANSWER_S, Api, Asked, answer_to, healthy, status_fields
+from harness._api import healthy
 from harness._client import Client, ClientFailed, Links, packed
-from harness._command import CommandRun, run_to_end
+from harness._command import CommandRun, outcome_of
 from harness._embedded_servers import free_port
 from harness._errors import NeverCame, SetupBroken
 from harness._faults import Evidence, Fault
@@ -31,12 +31,13 @@ from harness._history import Entry, History, Kind
 from harness._journal import Journal
 from harness._local import LocalPrograms
 from harness._metrics import picked, scraped
-from harness._processes import Process, await_until
+from harness._processes import OwnedProcess, Process, await_until
 from harness._proxy import Proxy
 from harness._runtime import Conditions, Runtime
 from harness._servers import Address, Servers, open_redis, postgres_url, rabbitmq_url, redis_url
 from harness._sockets import sockets_to
 from harness._subject import ApiPlace, Expiry, MetricsPlace, Place, Subject
+from harness._surfaces import Api
 from harness._timing import STARTUP_S, Timing
 from harness._verdict import Check, Judgement, Verdict, certify
 from harness._view import OWN_NAME, Record, View
@@ -270,53 +271,7 @@ class Cluster:
         except NeverCame as error:
             raise SetupBroken(f"{error}\nlast lines of {process.log}:\n{process.tail()}") from error
         self.history.append(Kind.OPERATION, "ok", "start api", process=label)
-        return Api(process, reached)
-
-    def ask(self, api: Api, asked: str, task: Task | None = None, *, within_s: float = ANSWER_S, **how: Any) -> Any:
-        """Ask an API, by default with the token that may see everything, and note what it answers.
-
-        `asked` is a name of `API_PATHS`, or a path. Of `how`: `token` (None for none), `method`, `query`, `headers`,
-        `body`. Gives the noted value.
-        """
-        shape = self.subject.api
-        assert shape is not None, f"{self.subject.name} has no API"
-        request = Asked(asked, task.id if task else None, **{"token": api.place.token, **how})
-        value = answer_to(request, api.place, shape, within_s)
-        self.history.append(
-            Kind.OBSERVATION, "info", "answer", process=api.process.name, task=request.task_id, value=value
-        )
-        return value
-
-    def await_answer(
-        self, api: Api, asked: str, task: Task, accept: Callable[[int | None], bool], within_s: float | None = None
-    ) -> None:
-        """Ask again and again until the status of the answer is accepted; the last answer is noted, whatever it is."""
-        assert self.subject.api is not None, f"{self.subject.name} has no API"
-        request = Asked(asked, task.id, api.place.token)
-        deadline = time.monotonic() + (self.timing.patience_s if within_s is None else within_s)
-        while not accept(answer_to(request, api.place, self.subject.api)["status"]) and time.monotonic() < deadline:
-            time.sleep(0.05)  # the pace of asking, bounded by the deadline above
-        self.ask(api, asked, task)
-
-    def ask_command(self, api: Api, name: str, task: Task, *, timeout_s: float | None = None) -> CommandRun:
-        """Have a command ask an API about a task, and note what it prints, in the harness's words."""
-        began = time.monotonic()
-        given = {"task_id": task.id} | ({"timeout_s": f"{timeout_s:g}"} if timeout_s is not None else {})
-        done = self._run_command(name, (), replace(self._place(None, self.timing), api=api.place), given)
-        printed = done.json()
-        value = {
-            "surface": "cli",
-            "asked": name,
-            "exit_code": done.exit_code,
-            "body": printed,
-            "printed": bool(done.output.strip()),
-            "errors": done.errors[-2000:],
-            "fields": status_fields(printed, self.subject.api) if self.subject.api else None,
-            "seconds": time.monotonic() - began,
-            "timeout_s": timeout_s,
-        }
-        self.history.append(Kind.OBSERVATION, "info", "answer", process="cli", task=task.id, value=value)
-        return done
+        return Api(process, reached, self)
 
     def run_command(
         self, name: str, *flags: str, link: Proxy | None = None, timing: Timing | None = None
@@ -328,22 +283,29 @@ class Cluster:
             place = replace(place, broker_url=through)
             if self.servers.rabbitmq is None:
                 place = replace(place, redis_url=through)
-        return self._run_command(name, flags, place, {})
+        return self.begin_command(name, place, *flags)()
 
-    def _run_command(self, name: str, flags: Sequence[str], place: Place, words: Mapping[str, str]) -> CommandRun:
+    def begin_command(self, name: str, place: Place, *flags: str, **words: str) -> Callable[[], CommandRun]:
+        """Start a command of the subject's command line; what it gives waits for its end, and notes it."""
+        process = self._start(self._command(name, flags, place, words))
+
+        def finish() -> CommandRun:
+            done = outcome_of(process, STARTUP_S + self.timing.patience_s)
+            value = {"flags": flags, "exit_code": done.exit_code, "report": done.json(), "errors": done.errors[-2000:]}
+            self.history.append(Kind.OPERATION, "fail" if done.exit_code else "ok", name, process="cli", value=value)
+            return done
+
+        return finish
+
+    def _command(self, name: str, flags: Sequence[str], place: Place, words: Mapping[str, str]) -> OwnedProcess:
         argv = self.subject.command(name, place, **words)
         assert argv is not None, f"{self.subject.name} has no command {name}"
         self.history.append(Kind.OPERATION, "invoke", name, process="cli", value={"flags": flags})
         label = self._label(name)
         environment = self._environment(label, place, {})
-        process = self._assignment.programs.program(
+        return self._assignment.programs.program(
             label, [*argv, *flags], environment, self.directory, output=self.directory / f"{label}.out"
         )
-        self.processes.append(process)
-        done = run_to_end(process, STARTUP_S + self.timing.patience_s)
-        value = {"flags": flags, "exit_code": done.exit_code, "report": done.json(), "errors": done.errors[-2000:]}
-        self.history.append(Kind.OPERATION, "fail" if done.exit_code else "ok", name, process="cli", value=value)
-        return done
 
     def proxy_to_broker(self, name: str) -> Proxy:
         """A link to the broker for something that is neither worker nor client."""
@@ -767,6 +729,19 @@ class Cluster:
         for proxy in {links.postgres, redis, broker}:
             self._undo.callback(proxy.close)
         return links
+
+    def at_hand(self, undo: Callable[[], object]) -> None:
+        """Have something undone at the end, whatever happens."""
+        self._undo.callback(undo)
+
+    def place(self, **more: Any) -> Place:
+        """Where a process finds the servers, without any proxy, and whatever else it has to know."""
+        return replace(self._place(None, self.timing), **more)
+
+    @property
+    def proxy_host(self) -> str:
+        """The address at which the subject's processes reach what listens in the harness."""
+        return self._assignment.runtime.proxy_host
 
     def _place(self, links: Links | None, timing: Timing) -> Place:
         return Place(

@@ -28,8 +28,13 @@ class CommandRun:
 
 def run_to_end(process: OwnedProcess, within_s: float) -> CommandRun:
     """Run a process that has an `output`. Raises NeverCame after `within_s` seconds; it is killed then."""
-    assert process.output is not None
     process.start()
+    return outcome_of(process, within_s)
+
+
+def outcome_of(process: OwnedProcess, within_s: float) -> CommandRun:
+    """Wait for the end of one that has been started. Raises NeverCame as `run_to_end` does."""
+    assert process.output is not None
     try:
         code = process.wait(within_s)
     except NeverCame:

@@ -47,6 +47,9 @@ CAPABILITIES = {
     "result-commands": "commands ask the API for statuses and results",
     "result-expiry": "how long results are kept is set in seconds, and what became of a task is known for longer",
     "partial-results": "of a result that cannot be stored as a whole the rest is kept",
+    "push": "changes are pushed over WebSockets",
+    "python-client": "a program asks the API through a client of the subject's own",
+    "progress": "what a task says of its progress is shown",
     "large-results": "a result that is too large for the result backend is kept by reference",
 }
 STATUS_FIELDS = (
@@ -68,7 +71,8 @@ STATUS_FIELDS = (
     "result_state",
 )
 """What a status tells, in the harness's words."""
-API_PATHS = ("health", "status", "result", "list", "cancel")
+PROGRESS_FIELDS = ("current", "total", "percent", "message", "at")
+API_PATHS = ("health", "status", "result", "list", "cancel", "monitor", "monitor-many")
 METRICS = {
     "tracking_errors": "what could not be recorded, in time or at all",
     "sweeps": "sweeps that were made",
@@ -110,13 +114,16 @@ class ApiShape:
 
     `paths` are templates with `{task_id}`, by the names of `API_PATHS`; `fields` are what a status calls each of
     `STATUS_FIELDS`; `reference` is the header that tells the size of a result, `partial` the one that says that it
-    is not whole; `owner_header` the message header that says whose a task is.
+    is not whole; `owner_header` the message header that says whose a task is; `list_items` what in a list holds its
+    statuses; `progress_fields` what a progress calls `current`, `total`, `percent`, `message` and `at`.
     """
 
     paths: Mapping[str, str]
     fields: Mapping[str, str]
     headers: Mapping[str, str]
     owner_header: str | None = None
+    list_items: str = "tasks"
+    progress_fields: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -222,7 +229,7 @@ class Subject(Protocol):
         """A command line; None where it has none of that name.
 
         `prepare`, `step-back`, `compare` and `sweep` are about its registry, `api` serves, and `get`, `result`,
-        `result-within`, `wait`, `wait-within`, `list` and `cancel` ask what is served.
+        `result-within`, `wait`, `wait-within`, `client-status`, `list` and `cancel` ask what is served.
         """
 
     def open_view(self, place: Place) -> View:
@@ -347,7 +354,14 @@ def _api(section: Mapping[str, Any] | None) -> ApiShape | None:
     if section is None:
         return None
     fields = {name: name for name in STATUS_FIELDS} | section.get("fields", {})
-    return ApiShape(section["paths"], fields, section.get("headers", {}), section.get("owner_header"))
+    return ApiShape(
+        section["paths"],
+        fields,
+        section.get("headers", {}),
+        section.get("owner_header"),
+        section.get("list_items", "tasks"),
+        {name: name for name in PROGRESS_FIELDS} | section.get("progress_fields", {}),
+    )
 
 
 _COLUMNS = {
@@ -389,10 +403,18 @@ _KEYS: dict[str, type] = {
     "api": dict,
     "expiry": dict,
 }
-_API_KEYS = {"paths": dict, "fields": dict, "headers": dict, "owner_header": str, "environment": dict}
+_API_KEYS = {
+    "paths": dict,
+    "fields": dict,
+    "progress_fields": dict,
+    "headers": dict,
+    "owner_header": str,
+    "list_items": str,
+    "environment": dict,
+}
 _EXPIRY_KEYS = {"file": str, "environment": dict, "file_environment": dict}
 _API_HEADERS = ("size", "partial")
-_ASKING = ("get", "result", "result-within", "wait", "wait-within", "cancel")
+_ASKING = ("get", "result", "result-within", "wait", "wait-within", "cancel", "client-status")
 """Commands about one task."""
 
 
@@ -472,7 +494,12 @@ def _known_api_names(path: Path, section: Mapping[str, Any]) -> None:
             raise UsageError(f"subject {path}: api: {unknown('key', key, _API_KEYS)}")
         if not isinstance(value, _API_KEYS[key]):
             raise UsageError(f"subject {path}: api.{key}: expected {_API_KEYS[key].__name__}, got {value!r}")
-    for part, names in (("paths", API_PATHS), ("fields", STATUS_FIELDS), ("headers", _API_HEADERS)):
+    for part, names in (
+        ("paths", API_PATHS),
+        ("fields", STATUS_FIELDS),
+        ("progress_fields", PROGRESS_FIELDS),
+        ("headers", _API_HEADERS),
+    ):
         for name in section.get(part, {}):
             if name not in names:
                 raise UsageError(f"subject {path}: [api.{part}]: {unknown(part[:-1], name, names)}")

@@ -208,6 +208,12 @@ streamed = harness.large_streamed("t", size=9, sha256="ab", inline_bytes=5, memo
 explained = harness.error_told("t", code="exception", words={"type": ["ValueError"]}, secrets=["hunter2"])
 expiring = harness.expiry_effective("t", result_s=3.0)
 
+agreeing = harness.surfaces_agree(["t"], ("api", "cli"))
+sane = harness.progress_sane(["t"], malformed=["t"], log="w1")
+told_who_waits = harness.waiting_told("t", within_s=2.0, by="wait", hindered=["held_back"])
+watched_by_two = harness.watchers_told("t", readers=2, within_s=2.0, listeners=1)
+kept_apart = harness.kept_out(leaks=["secret"], well={"t": 1})
+
 LIVED = (step(None, "STARTED"), step("STARTED", "SUCCESS"))
 AGAIN, TWICE = step("STARTED", "STARTED"), (step(None, "STARTED"), step("STARTED", "STARTED"))
 LATE, FATAL = step("SUCCESS", "FAILURE", refused=True), step("SUCCESS", "FAILURE")
@@ -358,6 +364,47 @@ def lapsing(after_s: float = 3.0, ttl_s: float | None = 2.0) -> Scene:
     fields = {"completed_at": wall(5), "result_expires_at": wall(5 + after_s)}
     return answered(asked="status", fields=fields).saw("stored", 7, "t", bytes=2, ttl_s=ttl_s)
 
+
+def two_surfaces(**other: Any) -> Scene:
+    """The status of a task that has returned was asked for through the API and by a command, which says this."""
+    told = answered(asked="status", fields=status_of())
+    return told.saw("answer", 7, "t", **printed(asked="get", fields={**status_of(), **other}))
+
+
+def progressing(shown: Any, *lines: str, status: int = 200) -> Scene:
+    """The task said something of its progress at 3, which is shown so at 4, and logged so."""
+    told = scene().truth("mark", 3.0, mark="working")
+    fields = {"status": "STARTED", "progress": shown} if status == 200 else None
+    return told.saw("answer", 4, "t", **answer(status, "status", None, fields=fields)).logged(*lines)
+
+
+def waited(at: float = 6.0, exit_code: int = 0, status: str = "SUCCESS", held_back: int = 1) -> Scene:
+    """A command that waited through a middlebox ended; the task had returned at 5."""
+    told = scene().returned(5)
+    told.saw("answer", at, "t", **printed(None, exit_code, "wait", fields={"status": status}))
+    return told.saw("middlebox", 9, requests=1, sockets=1, held_back=held_back)
+
+
+def two_readers(*heard: tuple[float, int, str], count: int = 1) -> Scene:
+    """The task returned at 5; one reader hears of it as it should, the other this; so many connections listen."""
+    told = scene().returned(5).saw("listeners", 3, count=count)
+    for reader, messages in (("one", ((3.0, 1, "STARTED"), (5.1, 2, "SUCCESS"))), ("two", heard)):
+        told.saw("socket", 8, reader=reader, opened=True, refused=None, closed=1000)
+        for at, number, status in messages:
+            pushed = {"surface": "socket", "reader": reader, "body": {"sequence": number}, "fields": {"status": status}}
+            told.saw("answer", at, "t", asked="status", status=200, **pushed)
+    return told
+
+
+def tried(status: int = 401, body: Any = None, afterwards: int = 200, *, opened: bool = False) -> Scene:
+    """Somebody without a token asked, and was answered so; a socket was tried; then the task's result was asked for."""
+    told = scene().saw("forbidden", 3, what="no token", allowed=[401], answer={"status": status, "body": body})
+    told.saw("socket", 3.5, reader="r", opened=opened, refused=None if opened else 403, closed=None)
+    return told.saw("answer", 4, "t", **answer(afterwards, "result", 1))
+
+
+PROGRESS = {"current": 1, "total": 2, "percent": 50.0, "message": "x", "at": wall(3)}
+NO_SENSE = "WARNING: progress of task t: current is nan"
 
 NO_TIMES = {"code": "expired", "completed_at": wall(5)}
 BOTH_TIMES = NO_TIMES | {"expired_at": wall(7)}
@@ -787,6 +834,12 @@ PASSING += [
     (streamed, in_pieces()),
     (explained, explaining(ERROR)),
     (expiring, lapsing()),
+    (agreeing, two_surfaces()),
+    (sane, progressing(PROGRESS, NO_SENSE)),
+    (sane, progressing(None, NO_SENSE)),
+    (told_who_waits, waited()),
+    (watched_by_two, two_readers((3.0, 1, "STARTED"), (5.2, 2, "SUCCESS"))),
+    (kept_apart, tried()),
 ]
 FAILING += [
     (given, answered(body={"result": [1]}), "wrapped-result"),
@@ -834,7 +887,36 @@ FAILING += [
         "not-told",
     ),
 ]
+FAILING += [
+    (agreeing, two_surfaces(worker_id="w1"), "another-name"),
+    (agreeing, two_surfaces(attempts=2), "differs"),
+    (agreeing, two_surfaces(status="STARTED", ready=False), "finished-shown-running"),
+    (sane, progressing(PROGRESS | {"current": 3}, NO_SENSE), "insane"),
+    (sane, progressing(PROGRESS | {"total": float("nan")}, NO_SENSE), "insane"),
+    (sane, progressing(PROGRESS | {"percent": 150}, NO_SENSE), "insane"),
+    (sane, progressing(PROGRESS | {"message": "x" * 5000}, NO_SENSE), "insane"),
+    (sane, progressing(PROGRESS | {"at": wall(-90)}, NO_SENSE), "made-up-time"),
+    (sane, progressing(PROGRESS), "unlogged"),
+    (sane, progressing(None, NO_SENSE, status=500), "no-answer"),
+    (told_who_waits, waited(exit_code=5), "wrong-answer"),
+    (told_who_waits, waited(status="STARTED"), "wrong-answer"),
+    (told_who_waits, waited(at=8.0), "late"),
+    (watched_by_two, two_readers((3.0, 1, "STARTED")), "untold"),
+    (watched_by_two, two_readers((8.0, 2, "SUCCESS")), "late"),
+    (watched_by_two, two_readers((3.0, 1, "STARTED"), (5.2, 1, "SUCCESS")), "disorder"),
+    (watched_by_two, two_readers((5.2, 2, "SUCCESS"), count=2), "many-subscriptions"),
+    (kept_apart, tried(status=200), "let-in"),
+    (kept_apart, tried(opened=True), "let-in"),
+    (kept_apart, tried(body={"result": "a secret"}), "leaked"),
+    (kept_apart, tried(afterwards=500), "harmed"),
+]
 UNKNOWN += [
+    (agreeing, answered(asked="status", fields=status_of()), "a status of t on the surface cli"),
+    (sane, scene(), "the progress of t"),
+    (told_who_waits, scene(), "a command that waited"),
+    (told_who_waits, waited(held_back=0), "anything that the middlebox did"),
+    (watched_by_two, scene(), "the end of t"),
+    (kept_apart, scene(), "anything that is forbidden"),
     (given, scene(), "a result of t"),
     (status_told, scene().returned(5), "a status of t after its end"),
     (expired, scene(), "an answer about the result of t"),

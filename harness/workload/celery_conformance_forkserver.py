@@ -71,7 +71,7 @@ def become(program: dict[str, Any], descriptors: list[int], base_path: list[str]
     tempfile.tempdir = None  # what the standard library remembers of the fork server's environment
     first, *arguments = program["arguments"]
     python_path = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    own_path = program["directory"] if first == "-m" else str(Path(first).parent)
+    own_path = program["directory"] if first in {"-m", "-c"} else str(Path(first).parent)
     sys.path[:] = [own_path, *python_path, *base_path]
     importlib.invalidate_caches()
     sys.modules.pop("sitecustomize", None)
@@ -80,6 +80,9 @@ def become(program: dict[str, Any], descriptors: list[int], base_path: list[str]
     if first == "-m":
         sys.argv = arguments
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    elif first == "-c":
+        sys.argv = ["-c", *arguments[1:]]
+        exec(compile(arguments[0], "<string>", "exec"), {"__name__": "__main__"})  # noqa: S102 - as Python itself does
     else:
         sys.argv = [first, *arguments]
         runpy.run_path(first, run_name="__main__")

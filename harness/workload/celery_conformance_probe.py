@@ -43,6 +43,12 @@ if ASKED_TO_ACCEPT := os.environ.get("CELERY_CONFORMANCE_ACCEPT"):
 if PATIENCE_S := os.environ.get("CELERY_CONFORMANCE_SOFT_SHUTDOWN_S"):
     current_app.conf.worker_soft_shutdown_timeout = float(PATIENCE_S)
 
+if PATIENCE := os.environ.get("CELERY_CONFORMANCE_RESULT_RETRIES"):
+    current_app.conf.result_backend_transport_options = {
+        **current_app.conf.result_backend_transport_options,
+        "retry_policy": {"max_retries": int(PATIENCE), "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1},
+    }
+
 if os.environ.get("CELERY_CONFORMANCE_PLAIN_RESULTS"):
     current_app.conf.result_extended = False
 
@@ -358,6 +364,22 @@ def fill(self: Any, execution: str, size: int, mark: str | None = None) -> str:
     if mark is not None:
         hold_at(mark, self.request.id, execution)
     return "x" * size
+
+
+@probe()
+def report(self: Any, execution: str, *metas: Any, mark: str = "working") -> str:
+    """Say so of its progress, each in turn, then stay at a mark."""
+    for meta in metas:
+        self.update_state(state="PROGRESS", meta=meta)
+    hold_at(mark, self.request.id, execution)
+    return "reported"
+
+
+@probe()
+def hold_then_fail(self: Any, execution: str, mark: str = "working") -> None:
+    """Stay at a mark, then raise."""
+    hold_at(mark, self.request.id, execution)
+    raise ValueError("this task fails after all")
 
 
 @probe()

@@ -22,8 +22,8 @@ def test_whatever_it_is(cluster: Cluster, value: Any) -> None:
     task = cluster.publish("ok", value, queue="a")
     cluster.await_end(task)
 
-    cluster.ask(api, "result", task)
-    cluster.ask_command(api, "result", task)
+    api.ask("result", task)
+    api.command("result", task)
 
     cluster.judge(results_given({task.id: value}))
 
@@ -43,7 +43,7 @@ def test_when_and_where(cluster: Cluster) -> None:
     cluster.watch([held], for_s=2.0)  # a time that is taken when somebody asks is wrong by then
 
     for task in (held, failing, retried):
-        cluster.ask(api, "status", task)
-        cluster.ask_command(api, "get", task)
+        api.ask("status", task)
+        api.command("get", task)
 
     cluster.judge(status_true([held.id, failing.id, retried.id]))

@@ -13,8 +13,8 @@ def test_good_and_bad_parts(cluster: Cluster) -> None:
     task = cluster.publish("odd", queue="a")
     cluster.await_record(task, {"SUCCESS", "FAILURE"})
 
-    cluster.ask(api, "result", task)
-    cluster.ask(api, "status", task)
+    api.ask("result", task)
+    api.ask("status", task)
     cluster.result(task)
     cluster.note_logs()
 

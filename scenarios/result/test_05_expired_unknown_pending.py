@@ -18,14 +18,14 @@ def test_told_apart(cluster: Cluster) -> None:
     waiting = cluster.publish("ok", queue="nobody")
     running = cluster.hold("a")
     unknown = cluster.unpublished("ok")
-    cluster.await_answer(api, "result", expired, lambda status: status != 200)
+    api.await_answer("result", expired, lambda status: status != 200)
     running.release()
     fresh = cluster.publish("ok", queue="a")
     cluster.await_end(fresh)
 
     for task in (expired, waiting, unknown, fresh):
-        cluster.ask(api, "result", task)
-        cluster.ask(api, "status", task)
+        api.ask("result", task)
+        api.ask("status", task)
 
     cluster.judge(
         answers_apart({expired.id: "expired", waiting.id: "pending", unknown.id: "unknown", fresh.id: "available"})
@@ -43,12 +43,12 @@ def test_redis_has_lost_its_data(cluster: Cluster) -> None:
     cluster.await_end(kept)
     waiting = cluster.publish("ok", queue="nobody")
     unknown = cluster.unpublished("ok")
-    cluster.await_answer(api, "result", expired, lambda status: status != 200)
+    api.await_answer("result", expired, lambda status: status != 200)
 
     cluster.inject(lose_keys(cluster.servers.redis, cluster.redis_database, "celery-task-meta-*"))
     for task in (expired, waiting, unknown, kept):
-        cluster.ask(api, "result", task)
-        cluster.ask(api, "status", task)
+        api.ask("result", task)
+        api.ask("status", task)
 
     cluster.judge(
         answers_apart({expired.id: "expired", waiting.id: "pending", unknown.id: "unknown", kept.id: "available"})

@@ -12,11 +12,11 @@ def test_the_limit_runs_out(cluster: Cluster) -> None:
     cluster.worker("a")
     task = cluster.hold("a")
 
-    cluster.ask_command(api, "wait-within", task, timeout_s=0)
-    cluster.ask_command(api, "wait-within", task, timeout_s=3)
+    api.command("wait-within", task, timeout_s=0)
+    api.command("wait-within", task, timeout_s=3)
     task.release()
     cluster.await_end(task)
-    cluster.ask_command(api, "wait", task)
+    api.command("wait", task)
 
     cluster.judge(
         wait_bounded(task.id, "wait-within", exit_code=124, words=["STARTED", "--timeout"]),

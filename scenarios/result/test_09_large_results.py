@@ -20,12 +20,12 @@ def test_streamed(cluster: Cluster) -> None:
     before = cluster.publish("fill", SIZE, queue="a", options={"ignore_result": True})
     cluster.await_end(before)
     cluster.note_memory(worker.process)
-    cluster.ask(api, "health")
+    api.ask("health")
     cluster.note_memory(api.process)
 
     task = cluster.publish("fill", SIZE, queue="a")
     cluster.await_end(task)
-    cluster.ask(api, "result", task)
+    api.ask("result", task)
     cluster.note_memory(worker.process)
     cluster.note_memory(api.process)
     cluster.note_stored(task)
@@ -53,7 +53,7 @@ def test_whoever_waits(cluster: Cluster) -> None:
     small = cluster.publish("fill", CLOSE_TO_THE_LIMIT, queue="a")
     for task in (large, small):
         cluster.await_end(task)
-        cluster.ask_command(api, "result", task)
+        api.command("result", task)
 
     cluster.judge(
         results_given({large.id: "x" * (2 * inline), small.id: "x" * CLOSE_TO_THE_LIMIT}, surfaces=["cli"]),

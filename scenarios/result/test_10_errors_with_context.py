@@ -15,10 +15,10 @@ def test_all_that_helps(cluster: Cluster) -> None:
     task = cluster.publish("fail", message=MESSAGE, queue="a")
     cluster.await_record(task, {"FAILURE"})
 
-    cluster.ask(api, "status", task)
-    cluster.ask(api, "result", task)
-    cluster.ask_command(api, "get", task)
-    cluster.ask_command(api, "result", task)
+    api.ask("status", task)
+    api.ask("result", task)
+    api.command("get", task)
+    api.command("result", task)
 
     cluster.judge(
         error_told(

@@ -17,8 +17,8 @@ def test_effective(cluster: Cluster, where: str) -> None:
     task = cluster.publish("ok", queue="a")
     cluster.await_end(task)
     cluster.note_stored(task)
-    cluster.ask(api, "status", task)
+    api.ask("status", task)
 
-    cluster.await_answer(api, "result", task, lambda status: status == 404, within_s=KNOWN_S + 10)
+    api.await_answer("result", task, lambda status: status == 404, within_s=KNOWN_S + 10)
 
     cluster.judge(expiry_effective(task.id, result_s=RESULT_S), answers_apart({task.id: "unknown"}))

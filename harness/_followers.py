@@ -1,0 +1,109 @@
+"""Readers of the sockets on which a subject pushes changes, all of them on one thread of the harness.
+
+What a reader hears is kept with the moment at which it came, and goes into the history when the scenario says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+OPEN_S = 10.0
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A message, and when it came: on the monotonic clock and on the wall's."""
+
+    message: Any
+    at: float
+    wall: str
+
+
+@dataclass
+class Follower:
+    """One reader. `refused` is the status with which its socket was not opened, `closed` the code of its end."""
+
+    name: str
+    url: str
+    heard: list[Heard] = field(default_factory=list)
+    opened: bool = False
+    refused: int | None = None
+    closed: int | None = None
+
+    def last(self, name: str) -> Any:
+        """A field of the last message; None where there is none."""
+        message = self.heard[-1].message if self.heard else None
+        return message.get(name) if isinstance(message, Mapping) else None
+
+
+class Followers:
+    """The thread on which they read; made with the first of them."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="followers", daemon=True)
+        self._thread.start()
+        self._reading: list[asyncio.Task[None]] = []
+        self._sockets: dict[str, Any] = {}
+
+    def start(self, name: str, url: str, token: str | None) -> Follower:
+        """A reader that begins at once."""
+        follower = Follower(name, url)
+        headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+
+        async def begin() -> None:
+            self._reading.append(asyncio.create_task(self._read(follower, headers)))
+
+        asyncio.run_coroutine_threadsafe(begin(), self._loop).result(OPEN_S)
+        return follower
+
+    def say(self, follower: Follower, text: str | bytes) -> None:
+        """Send something on the socket of a reader that has been opened."""
+        asyncio.run_coroutine_threadsafe(self._sockets[follower.name].send(text), self._loop).result(OPEN_S)
+
+    def close(self) -> None:
+        """End all of them."""
+
+        async def end() -> None:
+            for task in self._reading:
+                task.cancel()
+            await asyncio.gather(*self._reading, return_exceptions=True)
+
+        asyncio.run_coroutine_threadsafe(end(), self._loop).result(OPEN_S)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(OPEN_S)
+        self._loop.close()
+
+    async def _read(self, follower: Follower, headers: Mapping[str, str]) -> None:
+        try:
+            async with connect(
+                follower.url, additional_headers=dict(headers), open_timeout=OPEN_S, close_timeout=1, proxy=None
+            ) as socket:
+                follower.opened = True
+                self._sockets[follower.name] = socket
+                async for text in socket:
+                    follower.heard.append(Heard(_message(text), time.monotonic(), datetime.now(UTC).isoformat()))
+                follower.closed = socket.close_code
+        except InvalidStatus as error:
+            follower.refused = error.response.status_code
+        except ConnectionClosed as error:
+            follower.closed = error.rcvd.code if error.rcvd else 1006
+        except (OSError, WebSocketException):
+            follower.closed = 1006
+
+
+def _message(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None

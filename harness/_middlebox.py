@@ -1,0 +1,134 @@
+"""What may stand between a client and an API: something that does not know sockets, or that holds no answer back.
+
+It speaks HTTP with the client, and forwards each request by itself, so that it can treat sockets in another way.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, cast
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import httpx2
+
+_CHUNK = 65_536
+
+
+class Sockets(StrEnum):
+    """What becomes of sockets: `drop` ends each after its first message, `silence` lets none through."""
+
+    PASS = "pass"  # noqa: S105 - they pass
+    REFUSE = "refuse"
+    DROP = "drop"
+    SILENCE = "silence"
+
+
+@dataclass
+class Passed:
+    """What came through."""
+
+    requests: int = 0
+    sockets: int = 0
+    held_back: int = 0
+
+
+class Middlebox:
+    """One listening port in front of an API."""
+
+    def __init__(self, target: str, host: str, sockets: Sockets, *, holds: bool = True) -> None:
+        """Without `holds` the API is never asked to hold an answer back."""
+        self.passed = Passed()
+        self._server = ThreadingHTTPServer((host, 0), _Handler)
+        self._server.daemon_threads = True
+        self._server.box = self  # type: ignore[attr-defined]
+        self.target, self.sockets, self.holds = target, sockets, holds
+        self.url = f"http://{host}:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, name="middlebox", daemon=True).start()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    @property
+    def _box(self) -> Middlebox:
+        return cast("Middlebox", self.server.box)  # type: ignore[attr-defined]
+
+    def do_GET(self) -> None:
+        if self.headers.get("Upgrade", "").lower() == "websocket":
+            self._open_socket()
+        else:
+            self._forward()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def _forward(self) -> None:
+        box = self._box
+        box.passed.requests += 1
+        path, _, query = self.path.partition("?")
+        asked = [(name, value) for name, value in parse_qsl(query) if box.holds or name != "wait"]
+        headers = {name: value for name, value in self.headers.items() if name.lower() in {"authorization", "accept"}}
+        with httpx2.Client(trust_env=False, timeout=90.0, follow_redirects=False) as client:
+            answer = client.get(f"{box.target}{path}?{urlencode(asked)}", headers=headers)
+        self.send_response(answer.status_code)
+        for name in ("content-type", "location", "result-size", "result-partial"):
+            if name in answer.headers:
+                self.send_header(name, answer.headers[name])
+        self.send_header("Content-Length", str(len(answer.content)))
+        self.end_headers()
+        self.wfile.write(answer.content)
+
+    def _open_socket(self) -> None:
+        box = self._box
+        box.passed.sockets += 1
+        self.close_connection = True
+        if box.sockets is Sockets.REFUSE:
+            self.send_response(501)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        place = urlsplit(box.target)
+        with socket.create_connection((str(place.hostname), int(place.port or 80))) as beyond:
+            lines = [self.requestline, *(f"{name}: {value}" for name, value in self.headers.items()), "", ""]
+            beyond.sendall("\r\n".join(lines).encode("latin-1"))
+            threading.Thread(target=_pump, args=(self.connection, beyond), daemon=True).start()
+            self._pass_on(beyond)
+
+    def _pass_on(self, beyond: socket.socket) -> None:
+        """From the API to the client: the answer to the handshake, and of what follows as much as may pass."""
+        box, head = self._box, b""
+        with suppress(OSError):
+            while b"\r\n\r\n" not in head:
+                piece = beyond.recv(_CHUNK)
+                if not piece:
+                    return
+                head += piece
+            answer, _, message = head.partition(b"\r\n\r\n")
+            self.connection.sendall(answer + b"\r\n\r\n")
+            while message := message or beyond.recv(_CHUNK):
+                if box.sockets is Sockets.SILENCE:
+                    box.passed.held_back += 1
+                else:
+                    self.connection.sendall(message)
+                if box.sockets is Sockets.DROP:
+                    box.passed.held_back += 1
+                    break
+                message = b""
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while piece := source.recv(_CHUNK):
+            target.sendall(piece)
+        target.shutdown(socket.SHUT_WR)

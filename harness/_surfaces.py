@@ -1,0 +1,162 @@
+"""The surfaces on which a subject tells of tasks: its API, the sockets on which it pushes, and commands that ask it.
+
+They are asked as anybody's program asks, with or without a token, and what they answer goes into the history.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from harness._api import ANSWER_S, Asked, answer_to, status_fields
+from harness._command import CommandRun
+from harness._errors import NeverCame
+from harness._followers import Follower, Followers
+from harness._history import Kind
+from harness._middlebox import Middlebox, Sockets
+from harness._processes import Process
+from harness._subject import ApiPlace, ApiShape
+
+if TYPE_CHECKING:
+    from harness._cluster import Cluster, Task
+
+FULL = "full"
+"""The token that may see everything."""
+
+
+@dataclass
+class Api:
+    """A process that serves the subject's API, as it is reached at `place`."""
+
+    process: Process
+    place: ApiPlace
+    cluster: Cluster = field(repr=False)
+    _followers: list[Followers] = field(default_factory=list, repr=False)
+    _readers: int = 0
+
+    @property
+    def shape(self) -> ApiShape:
+        """The subject's words for what it serves."""
+        shape = self.cluster.subject.api
+        assert shape is not None, f"{self.cluster.subject.name} has no API"
+        return shape
+
+    def ask(
+        self, asked: str, task: Task | None = None, *, token: str | None = FULL, within_s: float = ANSWER_S, **how: Any
+    ) -> dict[str, Any]:
+        """Ask for a path by its name in `API_PATHS`, or by itself, and note the answer; gives what is noted.
+
+        `token` is None for none; of `how`: `method`, `query`, `headers`, `body`.
+        """
+        request = Asked(asked, task.id if task else None, self._token(token), **how)
+        value = answer_to(request, self.place, self.shape, within_s)
+        value["token"] = "none" if token is None else "full" if token == FULL else "another"
+        self.cluster.history.append(
+            Kind.OBSERVATION, "info", "answer", process=self.process.name, task=request.task_id, value=value
+        )
+        return value
+
+    def ask_list(self, *, token: str = FULL) -> None:
+        """Ask for the list of tasks, and note each of its statuses as an answer about that task."""
+        value = self.ask("list", token=token)
+        body = value.get("body")
+        for item in body.get(self.shape.list_items, []) if isinstance(body, dict) else []:
+            self._note("list", value["status"], item, "status")
+
+    def await_answer(
+        self, asked: str, task: Task, accept: Callable[[int | None], bool], within_s: float | None = None
+    ) -> None:
+        """Ask again and again until the status of the answer is accepted; the last answer is noted, whatever it is."""
+        request = Asked(asked, task.id, self.place.token)
+        timing = self.cluster.timing
+        deadline = time.monotonic() + (timing.patience_s if within_s is None else within_s)
+        while not accept(answer_to(request, self.place, self.shape)["status"]) and time.monotonic() < deadline:
+            time.sleep(0.05)  # the pace of asking, bounded by the deadline above
+        self.ask(asked, task)
+
+    def command(self, name: str, task: Task, *, timeout_s: float | None = None) -> CommandRun:
+        """Have a command ask about a task, and note what it prints, in the harness's words."""
+        return self.begin_command(name, task, timeout_s=timeout_s)()
+
+    def begin_command(self, name: str, task: Task, *, timeout_s: float | None = None) -> Callable[[], CommandRun]:
+        """Start such a command; what this gives waits for its end."""
+        words = {"task_id": task.id} | ({"timeout_s": f"{timeout_s:g}"} if timeout_s is not None else {})
+        began = time.monotonic()
+        end = self.cluster.begin_command(name, self.cluster.place(api=self.place), **words)
+
+        def finish() -> CommandRun:
+            done = end()
+            printed = done.json()
+            value = {
+                "surface": "client" if name == "client-status" else "cli",
+                "asked": name,
+                "exit_code": done.exit_code,
+                "body": printed,
+                "printed": bool(done.output.strip()),
+                "errors": done.errors[-2000:],
+                "fields": status_fields(printed, self.shape),
+                "seconds": time.monotonic() - began,
+                "timeout_s": timeout_s,
+            }
+            self.cluster.history.append(Kind.OBSERVATION, "info", "answer", process="cli", task=task.id, value=value)
+            return done
+
+        return finish
+
+    def follow(self, task: Task | None = None, *, token: str | None = FULL, after: int | None = None) -> Follower:
+        """Open a socket on which changes of a task are pushed, or of many tasks where none is given.
+
+        What is heard goes into the history by `note_heard`.
+        """
+        path = self.shape.paths["monitor" if task else "monitor-many"].format(task_id=task.id if task else "")
+        url = self.place.url.replace("http", "ws", 1) + path + (f"?after={after}" if after is not None else "")
+        if not self._followers:
+            self._followers.append(Followers())
+            self.cluster.at_hand(self._followers[0].close)
+        self._readers += 1
+        return self._followers[0].start(f"reader {self._readers}", url, self._token(token))
+
+    def say(self, follower: Follower, text: str | bytes) -> None:
+        """Send something on the socket of a reader."""
+        self._followers[0].say(follower, text)
+
+    def await_heard(self, follower: Follower, accept: Callable[[Follower], object]) -> None:
+        """Wait until a reader has heard what is wanted; that it never comes is for a check to judge."""
+        with suppress(NeverCame):
+            self.cluster.await_seen("a message", lambda: bool(accept(follower)) or None)
+
+    def note_heard(self, *followers: Follower) -> None:
+        """Note what these readers have heard, each message at its moment, and how their sockets ended."""
+        for follower in followers:
+            for heard in follower.heard:
+                when = {"at": heard.at, "wall": heard.wall}
+                self._note("socket", 200, heard.message, "status", reader=follower.name, when=when)
+            self.cluster.note(
+                "socket",
+                reader=follower.name,
+                opened=follower.opened,
+                refused=follower.refused,
+                closed=follower.closed,
+            )
+
+    def behind(self, sockets: Sockets, *, holds: bool = True) -> tuple[Middlebox, Api]:
+        """Something that stands before it from now on, and the API as it is reached through that."""
+        box = Middlebox(self.place.url, self.cluster.proxy_host, sockets, holds=holds)
+        self.cluster.at_hand(box.close)
+        return box, replace(self, place=replace(self.place, url=box.url))
+
+    def _token(self, token: str | None) -> str | None:
+        return self.place.token if token == FULL else token
+
+    def _note(
+        self, surface: str, status: int, body: Any, asked: str, *, when: dict[str, Any] | None = None, **more: Any
+    ) -> None:
+        fields = status_fields(body, self.shape)
+        task_id = fields["task_id"] if fields else None
+        value = {"surface": surface, "asked": asked, "status": status, "body": body, "fields": fields, **more}
+        self.cluster.history.append(
+            Kind.OBSERVATION, "info", "answer", process=surface, task=task_id, value=value, **(when or {})
+        )
