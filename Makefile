@@ -4,6 +4,7 @@ SUBJECT ?= reference
 RUNTIME ?= embedded
 BROKER  ?= redis
 JOBS    ?= 2
+PROVE   ?= own
 ARGS    ?=
 
 BIN  := .venv/bin
@@ -19,6 +20,7 @@ help: ## list the targets
 	@echo '  SUBJECT=reference|bare-celery|PATH.toml|module:Class   the tracker under test'
 	@echo '  RUNTIME=embedded|containers|external                   where servers and workers live'
 	@echo '  BROKER=redis|rabbitmq                                  what carries messages'
+	@echo '  PROVE=own|first                                        all of a bug'"'"'s scenarios, or until one catches it'
 	@echo '  ARGS="--promise STALE-05 -k race ..."                  passed on to pytest'
 
 setup: $(READY) ## make .venv from the lock file (done by the others when needed)
@@ -52,7 +54,7 @@ format: $(READY) ## let Ruff rewrite the code
 	@$(BIN)/ruff format .
 
 prove: $(READY) ## put every bug back, one at a time, and see its scenarios turn red
-	@$(BIN)/python -m pytest -n $(JOBS) --prove=own --runtime=$(RUNTIME) --broker=$(BROKER) scenarios $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --prove=$(PROVE) --runtime=$(RUNTIME) --broker=$(BROKER) scenarios $(ARGS)
 
 prove-cross: $(READY) ## every defect against every scenario (long)
 	@$(BIN)/python -m pytest -n $(JOBS) --prove=cross --runtime=$(RUNTIME) --broker=$(BROKER) scenarios $(ARGS)

@@ -88,9 +88,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--defect", default=None, metavar="ID", help="put one catalogued bug back into the subject")
     group.addoption(
         "--prove",
-        choices=("own", "cross"),
+        choices=("first", "own", "cross"),
         default=None,
-        help="put every bug back in turn: against its own scenarios and the canaries, or against all",
+        help="put every bug back in turn, against the canaries and: its own scenarios until one catches it, all of its "
+        "own, or all that there are",
     )
     group.addoption("--scratch", type=Path, default=None, metavar="DIR", help="root of the scratch directories")
     group.addoption(
@@ -190,6 +191,19 @@ class Conformance:
         if canary or self.prove == "cross":
             return [defect.id for defect in chosen]
         return [defect.id for defect in chosen if marker and defect.promise == marker.args[0]]
+
+    def is_caught(self, defect: str) -> bool:
+        """Whether no further scenario has to be tried on it; in whichever process of the run it was caught."""
+        return self.prove == "first" and (self._caught / defect).exists()
+
+    def note_caught(self, defect: str) -> None:
+        """A scenario has turned red by it."""
+        self._caught.mkdir(exist_ok=True)
+        (self._caught / defect).touch()
+
+    @property
+    def _caught(self) -> Path:
+        return self.run.directory / "caught"
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
@@ -403,6 +417,8 @@ def cluster(request: pytest.FixtureRequest, conformance_defect: str | None) -> I
     conformance = request.config.stash.get(_KEY, None)
     if conformance is None:
         raise SetupBroken("no catalogue: run scenarios from a directory whose conftest.py names one")
+    if conformance_defect and conformance.is_caught(conformance_defect) and not _is_canary(request.node):
+        pytest.skip(f"{conformance_defect} is caught already")
     marker = request.node.get_closest_marker("promise")
     promise = conformance.catalogue.promises[marker.args[0]] if marker else None
     for place in (conformance.run.runtime, conformance.run.broker):
@@ -424,6 +440,10 @@ def cluster(request: pytest.FixtureRequest, conformance_defect: str | None) -> I
 def harness_seed(request: pytest.FixtureRequest) -> int:
     """The seed of everything random in this run."""
     return request.config.stash[_KEY].run.seed
+
+
+def _is_canary(item: pytest.Item) -> bool:
+    return item.get_closest_marker("canary") is not None
 
 
 def _defect_parameter(item: pytest.Item) -> Any:
@@ -455,7 +475,7 @@ def pytest_runtest_makereport(
     report = yield
     conformance = item.config.stash.get(_KEY, None)
     marker = item.get_closest_marker("promise")
-    canary = item.get_closest_marker("canary") is not None
+    canary = _is_canary(item)
     if conformance is None or (marker is None and not canary):
         return report
     if not (report.when == "call" or (report.when == "setup" and not report.passed)):
@@ -464,6 +484,8 @@ def pytest_runtest_makereport(
         return report
     outcome = _outcome(conformance, item, call, report, marker.args[0] if marker else "canary", canary=canary)
     item.stash[_OUTCOME] = outcome
+    if outcome.red and outcome.defect and conformance.prove:
+        conformance.note_caught(outcome.defect)
     properties = [("promise", outcome.promise), ("verdict", str(outcome.verdict))]
     properties += [("defect", outcome.defect)] if outcome.defect else []
     item.user_properties += properties  # JUnit reads them off the tear-down's report

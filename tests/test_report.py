@@ -166,6 +166,16 @@ def test_a_proof_run(tell: Callable[..., Told]) -> None:
     assert re.search(r"^\[  [12]/2\] red      STALE-08   test_nobody_can_know\[eager_is_", told.text, re.MULTILINE)
 
 
+def test_a_proof_run_that_is_content_with_the_first_catch(tell: Callable[..., Told]) -> None:
+    """What one scenario has caught is tried on no other; the canaries run all the same."""
+    told = tell("scenarios", "--prove=first", "--promise=RESULT-05", "-k", "expired_is_unknown")
+
+    assert told.code == 0, told.text
+    (defect,) = told.recorded("proof.json")["defects"]
+    assert (len(defect["caught_by"]), defect["missed"], defect["not_caught_by"]) == (1, False, [])
+    assert re.search(r"1 passed, 1 skipped, .* 1 red", told.text)
+
+
 # -- rows ----------------------------------------------------------------------------------------------------------
 
 
