@@ -18,8 +18,10 @@ from uuid import UUID
 from celery import Celery, states
 from celery.backends.base import Backend
 from kombu.exceptions import EncodeError
+from sqlalchemy.exc import SQLAlchemyError
 from typing_extensions import override
 
+from reference_impl.bounded import NotInTimeError, within
 from reference_impl.connections import open_engine
 from reference_impl.returned import Form, form_of
 from reference_impl.settings import Settings
@@ -27,6 +29,9 @@ from reference_impl.spool import SpoolError, own_directory
 from reference_impl.stored_results import MARKER, Kept, TooLargeError, keep, pieces_of, store_pieces
 
 logger = logging.getLogger(__name__)
+
+LARGE_RESULT_S = 10.0
+"""So long does a task wait at most for a result to be stored that is too large for the result backend."""
 
 
 class ResultLostError(Exception):
@@ -66,13 +71,25 @@ def kept_result(app: Celery, settings: Settings, task_id: str, value: object) ->
     except (OSError, SpoolError, TooLargeError) as error:
         logger.error("tracking: the result of task %s is not kept: %s: %s", task_id, type(error).__name__, error)
         return form, None
-    if kept.file is None:
-        return form, kept
-    engine = open_engine(settings)
+    return form, kept if kept.file is None else _with_its_pieces_stored(kept, settings)
+
+
+def _with_its_pieces_stored(kept: Kept, settings: Settings) -> Kept:
+    """Where the database answers in time; else the file stays, to be read when the end is written."""
+
+    def store() -> Kept:
+        engine = open_engine(settings)
+        try:
+            return store_pieces(engine, kept)
+        finally:
+            engine.dispose()
+
     try:
-        return form, store_pieces(engine, kept)
-    finally:
-        engine.dispose()
+        return within(LARGE_RESULT_S, "large result", store)
+    except (SQLAlchemyError, OSError, NotInTimeError) as error:
+        cause = " ".join(str(getattr(error, "orig", None) or error).split())
+        logger.warning("tracking: a result of %d bytes stays on disk for now: %s", kept.size_bytes, cause)
+        return kept
 
 
 class _Keeping(Backend):

@@ -48,7 +48,7 @@ from reference_impl.lifecycle import (
 )
 from reference_impl.messages import Message, keep
 from reference_impl.models import Attempt, AuditEntry, TaskRecord
-from reference_impl.stored_results import Kept, put
+from reference_impl.stored_results import Kept, discard_file, put
 
 AWAITING_REDELIVERY = "awaiting redelivery"
 NOT_PUBLISHED = "not-published"
@@ -128,7 +128,10 @@ class Registry:
         with self._engine.begin() as connection:
             if report.message is not None:
                 keep(connection, report.task_id, report.message)
-            return apply_within(connection, report)
+            outcome = apply_within(connection, report)
+        if report.kept is not None:
+            discard_file(report.kept)
+        return outcome
 
 
 def apply_within(connection: Connection, report: Report) -> Outcome:

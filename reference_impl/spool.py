@@ -36,6 +36,7 @@ from reference_impl.settings import Settings
 logger = logging.getLogger(__name__)
 
 _BEGINNING, _ENDING = "celery-tracker-", ".jsonl"
+_UNCLAIMED_S = 86_400.0
 _EVENTS = {kind.__name__: TypeAdapter(kind) for kind in get_args(Event)}
 
 
@@ -133,7 +134,18 @@ def adopt(settings: Settings, write: Callable[[Report], None]) -> int:
                 written += 1
                 _write_line(file, {"done": number})
             path.unlink()
+    _forget_results_of_nobody(directory)
     return written
+
+
+def _forget_results_of_nobody(directory: Path) -> None:
+    """Texts of large results whose processes were killed before they could tell of them; no report speaks of them."""
+    if any(directory.glob(f"{_BEGINNING}*{_ENDING}")):
+        return
+    for path in directory.glob(f"{_BEGINNING}*.result"):
+        with contextlib.suppress(FileNotFoundError):  # somebody else was faster
+            if time.time() - path.stat().st_mtime > _UNCLAIMED_S:
+                path.unlink()
 
 
 def _write_line(file: int, line: Mapping[str, Any]) -> None:

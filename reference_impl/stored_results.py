@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,15 +17,12 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, Row, Table, bindparam, insert, text
+from sqlalchemy import Connection, Engine, Row, Table, bindparam, text
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.exc import SQLAlchemyError
 
 from reference_impl.models import ResultPiece, StoredResult
 from reference_impl.returned import Form, Text, read_pieces, write_text
 from reference_impl.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 PIECE_BYTES = 262_144
 MARKER = "celery_tracker_result"
@@ -61,6 +57,8 @@ def _reference(body_id: UUID | None, size_bytes: int, sha256: str) -> dict[str, 
     return {MARKER: {"body_id": str(body_id), "size_bytes": size_bytes, "sha256": sha256}}
 
 
+_ADD_PIECE = upsert(_PIECES).values({name: bindparam(name) for name in ("body_id", "number", "body")})
+_ADD_PIECE = _ADD_PIECE.on_conflict_do_nothing()  # somebody may have been slower than was waited for
 _PUT = upsert(_RESULTS).values({column.name: bindparam(column.name) for column in _RESULTS.c})
 _PUT = _PUT.on_conflict_do_update(
     index_elements=["task_id"], set_={column.name: _PUT.excluded[column.name] for column in _RESULTS.c}
@@ -161,15 +159,17 @@ class _Bounded:
 
 
 def store_pieces(engine: Engine, kept: Kept) -> Kept:
-    """Put the pieces of a large one into the database, where it answers; else its file stays, to be read later."""
-    try:
-        with engine.begin() as connection:
-            _insert_pieces(connection, kept)
-    except (SQLAlchemyError, OSError) as error:
-        logger.warning("tracking: a result of %d bytes stays on disk for now: %s", kept.size_bytes, error)
-        return kept
-    Path(cast("str", kept.file)).unlink(missing_ok=True)
+    """Put the pieces of a large one into the database. Raises SQLAlchemy's errors and OSError; then its file stays."""
+    with engine.begin() as connection:
+        _insert_pieces(connection, kept)
+    discard_file(kept)
     return replace(kept, file=None)
+
+
+def discard_file(kept: Kept) -> None:
+    """Its text is in the database, or nobody is going to ask for it."""
+    if kept.file is not None:
+        Path(kept.file).unlink(missing_ok=True)
 
 
 def put(connection: Connection, task_id: str, kept: Kept, completed_at: datetime) -> None:
@@ -234,7 +234,7 @@ def forget_expired(connection: Connection, settings: Settings) -> int:
 
 def _insert_pieces(connection: Connection, kept: Kept) -> None:
     for number, piece in enumerate(read_pieces(Path(cast("str", kept.file)), PIECE_BYTES)):
-        connection.execute(insert(_PIECES), {"body_id": kept.body_id, "number": number, "body": piece})
+        connection.execute(_ADD_PIECE, {"body_id": kept.body_id, "number": number, "body": piece})
 
 
 def as_values(kept: Kept) -> dict[str, Any]:

@@ -101,8 +101,10 @@ def test_a_large_one_is_kept_by_reference_and_followed(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_large_one_waits_on_disk_while_the_database_is_away(make_app: MakeApp, tmp_path: Path) -> None:
-    """The file stays, for the report of the end to be written with it."""
+def test_a_large_one_waits_on_disk_while_the_database_is_away(
+    make_app: MakeApp, engine: Engine, tmp_path: Path
+) -> None:
+    """The file stays, is written with the report of the end, and is no more after that."""
     away = load_settings(
         database_url=f"postgresql://x@{LOOPBACK}:{free_port()}/x", spool_directory=tmp_path, result_inline_bytes=10
     )
@@ -111,7 +113,14 @@ def test_a_large_one_waits_on_disk_while_the_database_is_away(make_app: MakeApp,
     request = finish(app, "x" * 100)
     app.close()
 
-    assert Path(request.tracking_kept.file).read_text() == json.dumps("x" * 100)
+    kept: Kept = request.tracking_kept
+    assert Path(kept.file or "").read_text() == json.dumps("x" * 100)
+    owner = Owner(uuid4(), uuid4())
+    Registry(engine).apply(Report(request.id, Started(owner), "w1", "as told"))
+    Registry(engine).apply(Report(request.id, Succeeded(owner), "w1", "as told", kept=kept))
+    assert kept.body_id is not None
+    assert b"".join(pieces_of(engine, kept.body_id)) == json.dumps("x" * 100).encode()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_backend_that_is_away_fails_no_task_and_is_told_later(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -183,3 +184,21 @@ def test_each_registry_has_a_directory_of_its_own() -> None:
     )
 
     assert mine == also_mine != other
+
+
+def test_results_that_no_report_speaks_of_are_forgotten_after_a_day(settings: Settings) -> None:
+    """Those of killed processes; not the young ones, and none while somebody has reports there."""
+    spool = Spool(settings)
+    spool.keep(Report("t", Succeeded(OWNER), "w1", "returned"))
+    directory = spool_directory(settings)
+    old, young = (directory / f"celery-tracker-{name}.result" for name in ("old", "young"))
+    for path in (old, young):
+        path.write_text("1")
+    os.utime(old, (0, 0))
+
+    adopt(settings, lambda _report: None)
+    assert old.exists()
+    spool.done(0)
+    adopt(settings, lambda _report: None)
+
+    assert (old.exists(), young.exists()) == (False, True)
