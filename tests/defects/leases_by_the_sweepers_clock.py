@@ -1,4 +1,4 @@
-"""Whether a lease has run out is read from the sweeper's own clock."""
+"""Whether a lease has run out, and when somebody was silent, is read from the sweeper's own clock."""
 
 import time
 
@@ -9,9 +9,11 @@ from reference_impl import sweep
 
 def by_own_clock(statement: TextClause) -> TextClause:
     compared = statement.text.replace("< clock_timestamp()", "< to_timestamp(:own_clock)")
+    compared = compared.replace("= clock_timestamp()", "= to_timestamp(:own_clock)")
     return text(compared).bindparams(bindparam("own_clock", callable_=time.time))
 
 
 def apply() -> None:
     sweep._SUSPECTS = by_own_clock(sweep._SUSPECTS)
     sweep._LEASE_AGAIN = by_own_clock(sweep._LEASE_AGAIN)
+    sweep._NOTE_SILENCE = by_own_clock(sweep._NOTE_SILENCE)
