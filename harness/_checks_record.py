@@ -192,7 +192,10 @@ def _nobody_named(inquiry: Inquiry, history: History, task: str) -> None:
 
 
 def logged_once(what: str, level: str, words: Sequence[str], log: str, *, kind: str) -> Check:
-    """A log noted under `log` has exactly one line of the level with all the words. The kind of violation is given."""
+    """A log noted under `log` has exactly one line of the level with all the words. The kind of violation is given.
+
+    A word found inside another, as in the name of a node, does not count.
+    """
 
     def examine(history: History) -> Finding:
         inquiry = Inquiry("logged-once")
@@ -201,7 +204,7 @@ def logged_once(what: str, level: str, words: Sequence[str], log: str, *, kind: 
         if not found:
             inquiry.lacking(f"the log {log}")
             return inquiry.finding("")
-        lines = [line for line in found[-1].value["lines"] if level in line and all(word in line for word in words)]
+        lines = [line for line in found[-1].value["lines"] if level in line and _has_each(line, words)]
         if len(lines) != 1:
             inquiry.broken(
                 kind, f"{what}: {len(lines)} {level} lines with {', '.join(words)} in {log}, expected one", found[-1]
@@ -210,6 +213,14 @@ def logged_once(what: str, level: str, words: Sequence[str], log: str, *, kind: 
         return inquiry.finding(f"{what}: one line says so")
 
     return Check("logged-once", examine)
+
+
+def _has_each(line: str, words: Sequence[str]) -> bool:
+    for word in sorted(words, key=len, reverse=True):
+        if word not in line:
+            return False
+        line = line.replace(word, "\0")
+    return True
 
 
 def failures_logged(expected: Sequence[tuple[str, str, str]]) -> Check:

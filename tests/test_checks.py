@@ -170,6 +170,7 @@ delivered = harness.arguments_delivered({"t": "[1]"})
 bounded = harness.arguments_bounded("t", 100, 5000)
 identified = harness.worker_identified({"t": "w1"})
 nobody = harness.worker_identified({"t": None})
+said_of_one = harness.logged_once("the node", "ERROR", ["outage", "a@outage"], "w1", kind="silent")
 one_line = harness.logged_once("the outage", "ERROR", ["outage"], "w1", kind="silent")
 failures = harness.failures_logged([("w1", "t", "refused")])
 up = harness.still_up(["w1"])
@@ -494,6 +495,7 @@ PASSING: list[tuple[Check, Scene]] = [
     (identified, scene().record(3, "STARTED", worker_id="w1").saw("inspect", 4, nodes={"w1": []})),
     (nobody, scene().record(6, "SUCCESS")),
     (one_line, scene().logged("ERROR the outage begins", "INFO outage")),
+    (said_of_one, scene().logged("ERROR a@outage is gone: outage", "ERROR a@outage is back")),
     (failures, scene().logged("ERROR task t was refused")),
     (up, scene().saw("inspect", 9, nodes={"w1": []})),
     (tidy, scene().saw("sessions", **sessions(3)).saw("sessions", **sessions(9))),
