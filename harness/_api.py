@@ -28,7 +28,6 @@ class Asked:
     token: str | None = None
     method: str = "GET"
     query: Mapping[str, Any] | None = None
-    headers: Mapping[str, str] | None = None
     body: bytes | None = None
 
 
@@ -41,11 +40,11 @@ def healthy(place: ApiPlace, shape: ApiShape) -> bool | None:
         return None
 
 
-def answer_to(asked: Asked, place: ApiPlace, shape: ApiShape, within_s: float = ANSWER_S) -> dict[str, Any]:
+def answer_to(asked: Asked, place: ApiPlace, shape: ApiShape) -> dict[str, Any]:
     """What came back, redirections followed, as a value for the history; `status` is None where nothing came.
 
-    `fields` is a status in the harness's words, where the body is one. `piecemeal` is told of a body that is too
-    large to show: its size and digest, and its JSON is not kept.
+    `fields` is a status in the harness's words, where the body is one. Of a body larger than `SHOWN_BYTES` only the
+    size and the digest are told.
     """
     path = asked.path if asked.path.startswith("/") else shape.paths[asked.path]
     path = path.format(task_id=asked.task_id or "")
@@ -54,12 +53,12 @@ def answer_to(asked: Asked, place: ApiPlace, shape: ApiShape, within_s: float = 
     began = time.monotonic()
     try:
         with (
-            httpx2.Client(trust_env=False, timeout=within_s, base_url=place.url, follow_redirects=True) as client,
+            httpx2.Client(trust_env=False, timeout=ANSWER_S, base_url=place.url, follow_redirects=True) as client,
             client.stream(
                 asked.method,
                 path,
                 params=asked.query,
-                headers={**given, **(asked.headers or {})},
+                headers=given,
                 content=asked.body,
             ) as answer,
         ):

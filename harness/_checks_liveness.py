@@ -7,10 +7,9 @@ from datetime import datetime
 from itertools import pairwise
 
 from harness._executions import executions, killed_processes, sweeper_since
-from harness._history import Entry, History, Kind
+from harness._history import TERMINAL, Entry, History, Kind
 from harness._verdict import Check, Finding, Inquiry
 
-CLOSED = {"SUCCESS", "FAILURE", "REVOKED"}
 GIVEN_UP = {"FAILURE", "REVOKED"}
 
 
@@ -109,7 +108,7 @@ def accounted_for(tasks: Collection[str], bound_s: float) -> Check:
             if not published or since is None:
                 inquiry.lacking(f"a publication of {task}, and a living sweeper")
                 continue
-            if status not in CLOSED:
+            if status not in TERMINAL:
                 message = f"{task} was published, and its record says {status or 'nothing'}"
                 inquiry.broken("unaccounted", message, published[-1], *seen[-1:])
                 continue
@@ -151,7 +150,7 @@ def untouched_until(task: str, age_s: float) -> Check:
             inquiry.lacking(f"a record of {task}")
             return inquiry.finding("")
         for entry in seen:
-            if entry.value.get("status") not in CLOSED:
+            if entry.value.get("status") not in TERMINAL:
                 continue
             started, completed = entry.value.get("started_at"), entry.value.get("completed_at")
             if started is None or completed is None:
@@ -334,7 +333,7 @@ def cleanup_guarded(task: str, names: str) -> Check:
             after = [seen for seen in history.observations("record", task) if seen.at >= entry.at]
             forced = [other.at for other in runs if "--force" in other.value["flags"]]
             for seen in after:
-                if seen.value.get("status") in CLOSED and not any(moment < seen.at for moment in forced):
+                if seen.value.get("status") in TERMINAL and not any(moment < seen.at for moment in forced):
                     inquiry.broken("unguarded", "the refused command changed the record all the same", entry, seen)
         if not blind:
             inquiry.lacking("a command run without the broker")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from harness._executions import executions
-from harness._history import Entry, History
+from harness._history import Entry, History, moment_of
 from harness._verdict import Check, Finding, Inquiry
 
 _RESULTS = frozenset({"result", "result-within"})
@@ -224,7 +224,7 @@ def expiry_effective(task: str, *, result_s: float) -> Check:
             inquiry.lacking(f"a status of {task}, and what the backend has of it")
         for entry in told:
             fields = entry.value["fields"]
-            completed, expires = _moment(fields.get("completed_at")), _moment(fields.get("result_expires_at"))
+            completed, expires = moment_of(fields.get("completed_at")), moment_of(fields.get("result_expires_at"))
             if completed is None or expires is None:
                 inquiry.broken("not-told", "the status does not tell when the result expires", entry)
             elif abs((expires - completed).total_seconds() - result_s) > _CLOCKS_AGREE.total_seconds():
@@ -271,13 +271,12 @@ def _status_against(inquiry: Inquiry, entry: Entry, runs: list[Any]) -> None:
     wanted = "SUCCESS" if last.returned else "FAILURE"
     if fields.get("status") != wanted or not fields.get("ready") or fields.get("successful") is not last.returned:
         inquiry.broken("wrong-status", f"{entry.task} ended as {wanted}, and is told as {fields}", entry)
-    started, completed = _moment(fields.get("started_at")), _moment(fields.get("completed_at"))
+    started, completed = moment_of(fields.get("started_at")), moment_of(fields.get("completed_at"))
     if started is None or completed is None:
         inquiry.broken("wrong-time", f"{entry.task} is told without the times of its start and end", entry)
     else:
         # The journal's monotonic clock against the wall clock of the moment at which the answer was noted.
-        noted = _moment(entry.wall)
-        assert noted is not None
+        noted = entry.moment
         ended = noted - timedelta(seconds=entry.at - last.end.at)
         began = noted - timedelta(seconds=entry.at - last.start.at)
         for what, told, true in (("end", completed, ended), ("start", started, began)):
@@ -336,7 +335,7 @@ def _error(inquiry: Inquiry, entry: Entry, code: str, words: Mapping[str, Collec
 
 def _expired(inquiry: Inquiry, history: History, task: str, entry: Entry) -> None:
     body = entry.value["body"] if isinstance(entry.value["body"], Mapping) else {}
-    moments = sorted(moment for value in body.values() if (moment := _moment(value)) is not None)
+    moments = sorted(moment for value in body.values() if (moment := moment_of(value)) is not None)
     if len(moments) < 2 or moments[0] == moments[-1]:
         inquiry.broken("no-times", f"{task} is expired, without the times of its end and its expiry: {body}", entry)
     known = _answers(history, task, "api", {"status"})[-1:]
@@ -345,14 +344,6 @@ def _expired(inquiry: Inquiry, history: History, task: str, entry: Entry) -> Non
     for later in known:
         if not later.value["fields"] or later.value["fields"].get("status") != "SUCCESS":
             inquiry.broken("forgotten", f"after its expiry {task} is told as {later.value['body']}", later)
-
-
-def _moment(text: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return moment if moment is not None and moment.tzinfo else None
 
 
 def _shown(entry: Entry) -> str:

@@ -8,10 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from harness._executions import executions
-from harness._history import Entry, History, Kind
+from harness._history import TERMINAL, Entry, History, Kind
 from harness._verdict import Check, Finding, Inquiry
-
-TERMINAL = {"SUCCESS", "FAILURE", "REVOKED"}
 
 
 def closed_once(tasks: Sequence[str]) -> Check:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from harness._executions import executions
-from harness._history import Entry, History
+from harness._history import TERMINAL, Entry, History, moment_of
 from harness._verdict import Check, Finding, Inquiry
 
-ENDED = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
 _PROGRESS = ("current", "total", "percent")
 
 
@@ -211,9 +210,9 @@ def _progress(inquiry: Inquiry, entry: Entry, said: Entry) -> None:
         insane = ["percent"]
     if insane or len(str(shown.get("message") or "")) > 2000:
         inquiry.broken("insane", f"the progress of {entry.task} is shown as {str(shown)[:200]}", entry)
-    told, noted = _moment(shown.get("at")), _moment(entry.wall)
-    if told is not None and noted is not None:
-        true = noted - timedelta(seconds=entry.at - said.at)
+    told = moment_of(shown.get("at"))
+    if told is not None:
+        true = entry.moment - timedelta(seconds=entry.at - said.at)
         if abs(told - true) > timedelta(seconds=2.0):
             inquiry.broken("made-up-time", f"it was said at {true}, and is told as {told}", entry)
     inquiry.seen()
@@ -223,17 +222,9 @@ def _reader(inquiry: Inquiry, task: str, reader: str, heard: list[Entry], end: E
     numbers = [entry.value["body"].get("sequence") for entry in heard]
     if numbers != sorted(set(numbers)):
         inquiry.broken("disorder", f"{reader} hears the numbers {numbers}", *heard[:1])
-    over = [entry for entry in heard if entry.value["fields"].get("status") in ENDED]
+    over = [entry for entry in heard if entry.value["fields"].get("status") in TERMINAL]
     if not over:
         inquiry.broken("untold", f"{reader} does not hear of the end of {task}", *heard[-1:])
     elif over[0].at - end.at > within_s:
         inquiry.broken("late", f"{reader} hears of the end of {task} {over[0].at - end.at:.1f} s after it", over[0])
     inquiry.seen()
-
-
-def _moment(text: object) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return moment if moment is not None and moment.tzinfo else None

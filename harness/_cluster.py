@@ -27,6 +27,7 @@ from harness._command import CommandRun, outcome_of
 from harness._embedded_servers import free_port
 from harness._errors import NeverCame, SetupBroken
 from harness._faults import Evidence, Fault
+from harness._followers import Followers
 from harness._history import Entry, History, Kind
 from harness._journal import Journal
 from harness._local import LocalPrograms
@@ -271,7 +272,9 @@ class Cluster:
         except NeverCame as error:
             raise SetupBroken(f"{error}\nlast lines of {process.log}:\n{process.tail()}") from error
         self.history.append(Kind.OPERATION, "ok", "start api", process=label)
-        return Api(process, reached, self)
+        followers = Followers()
+        self.at_hand(followers.close)
+        return Api(process, reached, self, followers)
 
     def run_command(
         self, name: str, *flags: str, link: Proxy | None = None, timing: Timing | None = None

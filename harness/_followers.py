@@ -47,18 +47,19 @@ class Follower:
 
 
 class Followers:
-    """The thread on which they read; made with the first of them."""
+    """The thread on which they read; it starts with the first of them."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="followers", daemon=True)
-        self._thread.start()
         self._reading: list[asyncio.Task[None]] = []
         self._sockets: dict[str, Any] = {}
 
-    def start(self, name: str, url: str, token: str | None) -> Follower:
+    def start(self, url: str, token: str | None) -> Follower:
         """A reader that begins at once."""
-        follower = Follower(name, url)
+        if not self._thread.is_alive():
+            self._thread.start()
+        follower = Follower(f"reader {len(self._reading) + 1}", url)
         headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
 
         async def begin() -> None:
@@ -79,9 +80,10 @@ class Followers:
                 task.cancel()
             await asyncio.gather(*self._reading, return_exceptions=True)
 
-        asyncio.run_coroutine_threadsafe(end(), self._loop).result(OPEN_S)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(OPEN_S)
+        if self._thread.is_alive():
+            asyncio.run_coroutine_threadsafe(end(), self._loop).result(OPEN_S)
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(OPEN_S)
         self._loop.close()
 
     async def _read(self, follower: Follower, headers: Mapping[str, str]) -> None:

@@ -53,6 +53,19 @@ class Entry:
         return datetime.fromisoformat(self.wall)
 
 
+TERMINAL = frozenset({"SUCCESS", "FAILURE", "REVOKED"})
+"""Statuses that end a task."""
+
+
+def moment_of(text: object) -> datetime | None:
+    """An aware time in ISO 8601; None for whatever else a subject may tell."""
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo else None
+
+
 @dataclass
 class History:
     """Append-only. Typed by hand in a test, or written through to `path`."""

@@ -403,27 +403,28 @@ _KEYS: dict[str, type] = {
     "api": dict,
     "expiry": dict,
 }
-_API_KEYS = {
-    "paths": dict,
-    "fields": dict,
-    "progress_fields": dict,
-    "headers": dict,
-    "owner_header": str,
-    "list_items": str,
-    "environment": dict,
+_SECTIONS: dict[str, dict[str, type]] = {
+    "metrics": {"names": dict, "environment": dict},
+    "api": {
+        "paths": dict,
+        "fields": dict,
+        "progress_fields": dict,
+        "headers": dict,
+        "owner_header": str,
+        "list_items": str,
+        "environment": dict,
+    },
+    "expiry": {"file": str, "environment": dict, "file_environment": dict},
 }
-_EXPIRY_KEYS = {"file": str, "environment": dict, "file_environment": dict}
 _API_HEADERS = ("size", "partial")
 _ASKING = ("get", "result", "result-within", "wait", "wait-within", "cancel", "client-status")
 """Commands about one task."""
 
 
 def _known_names(path: Path, table: Mapping[str, Any]) -> None:
-    for key, value in table.items():
-        if key not in _KEYS:
-            raise UsageError(f"subject {path}: {unknown('key', key, _KEYS)}")
-        if not isinstance(value, _KEYS[key]):
-            raise UsageError(f"subject {path}: {key}: expected {_KEYS[key].__name__}, got {value!r}")
+    _known_keys(path, "", table, _KEYS)
+    for section, kinds in _SECTIONS.items():
+        _known_keys(path, section, table.get(section, {}), kinds)
     for key in ("name", "app", "capabilities"):
         if key not in table:
             raise UsageError(f"subject {path}: {key} is missing")
@@ -437,6 +438,16 @@ def _known_names(path: Path, table: Mapping[str, Any]) -> None:
     _known_tables(path, table)
     _known_metrics(path, table)
     _known_api(path, table)
+
+
+def _known_keys(path: Path, inside: str, section: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
+    for key, value in section.items():
+        if key not in kinds:
+            within = f"{inside}: " if inside else ""
+            raise UsageError(f"subject {path}: {within}{unknown('key', key, kinds)}")
+        if not isinstance(value, kinds[key]):
+            full = f"{inside}.{key}" if inside else key
+            raise UsageError(f"subject {path}: {full}: expected {kinds[key].__name__}, got {value!r}")
 
 
 def _known_commands(path: Path, table: Mapping[str, Any]) -> None:
@@ -461,11 +472,6 @@ def _known_tables(path: Path, table: Mapping[str, Any]) -> None:
 
 def _known_metrics(path: Path, table: Mapping[str, Any]) -> None:
     section = table.get("metrics", {})
-    for key in section:
-        if key not in {"names", "environment"}:
-            raise UsageError(f"subject {path}: metrics: {unknown('key', key, ['names', 'environment'])}")
-        if not isinstance(section[key], dict):
-            raise UsageError(f"subject {path}: metrics.{key}: expected dict, got {section[key]!r}")
     for name in section.get("names", {}):
         if name not in METRICS:
             raise UsageError(f"subject {path}: [metrics.names]: {unknown('metric', name, METRICS)}")
@@ -474,26 +480,13 @@ def _known_metrics(path: Path, table: Mapping[str, Any]) -> None:
 
 
 def _known_api(path: Path, table: Mapping[str, Any]) -> None:
-    for key, value in table.get("expiry", {}).items():
-        if key not in _EXPIRY_KEYS:
-            raise UsageError(f"subject {path}: expiry: {unknown('key', key, _EXPIRY_KEYS)}")
-        if not isinstance(value, _EXPIRY_KEYS[key]):
-            raise UsageError(f"subject {path}: expiry.{key}: expected {_EXPIRY_KEYS[key].__name__}, got {value!r}")
     if "api" not in table:
         if "api" in table["capabilities"]:
             raise UsageError(f"subject {path}: the capability api needs a table [api.paths]")
         return
     if "api" not in table.get("commands", {}):
         raise UsageError(f"subject {path}: [api] needs commands.api, which serves it")
-    _known_api_names(path, table["api"])
-
-
-def _known_api_names(path: Path, section: Mapping[str, Any]) -> None:
-    for key, value in section.items():
-        if key not in _API_KEYS:
-            raise UsageError(f"subject {path}: api: {unknown('key', key, _API_KEYS)}")
-        if not isinstance(value, _API_KEYS[key]):
-            raise UsageError(f"subject {path}: api.{key}: expected {_API_KEYS[key].__name__}, got {value!r}")
+    section = table["api"]
     for part, names in (
         ("paths", API_PATHS),
         ("fields", STATUS_FIELDS),
@@ -513,16 +506,16 @@ def _known_placeholders(path: Path, table: Mapping[str, Any]) -> None:
     expiry = {f"expiry_{each.name}": "" for each in fields(Expiry)}
     asking = api | {"task_id": "", "timeout_s": ""}
     common = {**Place("", "", "", Timing(), Path()).words(), "app": ""}
-    texts = {f"environment.{name}": [value] for name, value in table.get("environment", {}).items()}
-    texts |= {f"commands.{name}": value for name, value in table.get("commands", {}).items()}
-    given = table.get("metrics", {}).get("environment", {})
-    texts |= {f"metrics.environment.{name}": [value] for name, value in given.items()}
-    given = table.get("api", {}).get("environment", {})
-    texts |= {f"api.environment.{name}": [value] for name, value in given.items()}
-    kept = table.get("expiry", {})
-    texts |= {f"expiry.environment.{name}": [value] for name, value in kept.get("environment", {}).items()}
-    texts |= {f"expiry.file_environment.{name}": [value] for name, value in kept.get("file_environment", {}).items()}
-    texts |= {"expiry.file": [kept["file"]]} if "file" in kept else {}
+    texts = {f"commands.{name}": value for name, value in table.get("commands", {}).items()}
+    expiry_file = table.get("expiry", {}).get("file")
+    texts |= {"expiry.file": [expiry_file]} if expiry_file is not None else {}
+    for section, part in (
+        (table, "environment"),
+        *((table.get(name, {}), f"{name}.environment") for name in _SECTIONS),
+        (table.get("expiry", {}), "expiry.file_environment"),
+    ):
+        given = section.get(part.rpartition(".")[2], {})
+        texts |= {f"{part}.{name}": [value] for name, value in given.items()}
     for where, parts in texts.items():
         words = common | (metrics if where.startswith("metrics.") else {})
         words |= api if where.startswith("api.") or where in {"commands.api", "commands.list"} else {}

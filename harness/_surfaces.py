@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from harness._api import ANSWER_S, Asked, answer_to, status_fields
+from harness._api import Asked, answer_to, status_fields
 from harness._command import CommandRun
 from harness._errors import NeverCame
 from harness._followers import Follower, Followers
@@ -34,8 +34,7 @@ class Api:
     process: Process
     place: ApiPlace
     cluster: Cluster = field(repr=False)
-    _followers: list[Followers] = field(default_factory=list, repr=False)
-    _readers: int = 0
+    followers: Followers = field(repr=False)
 
     @property
     def shape(self) -> ApiShape:
@@ -44,15 +43,13 @@ class Api:
         assert shape is not None, f"{self.cluster.subject.name} has no API"
         return shape
 
-    def ask(
-        self, asked: str, task: Task | None = None, *, token: str | None = FULL, within_s: float = ANSWER_S, **how: Any
-    ) -> dict[str, Any]:
+    def ask(self, asked: str, task: Task | None = None, *, token: str | None = FULL, **how: Any) -> dict[str, Any]:
         """Ask for a path by its name in `API_PATHS`, or by itself, and note the answer; gives what is noted.
 
-        `token` is None for none; of `how`: `method`, `query`, `headers`, `body`.
+        `token` is None for none; of `how`: `method`, `query`, `body`.
         """
         request = Asked(asked, task.id if task else None, self._token(token), **how)
-        value = answer_to(request, self.place, self.shape, within_s)
+        value = answer_to(request, self.place, self.shape)
         value["token"] = "none" if token is None else "full" if token == FULL else "another"
         self.cluster.history.append(
             Kind.OBSERVATION, "info", "answer", process=self.process.name, task=request.task_id, value=value
@@ -113,15 +110,11 @@ class Api:
         """
         path = self.shape.paths["monitor" if task else "monitor-many"].format(task_id=task.id if task else "")
         url = self.place.url.replace("http", "ws", 1) + path + (f"?after={after}" if after is not None else "")
-        if not self._followers:
-            self._followers.append(Followers())
-            self.cluster.at_hand(self._followers[0].close)
-        self._readers += 1
-        return self._followers[0].start(f"reader {self._readers}", url, self._token(token))
+        return self.followers.start(url, self._token(token))
 
     def say(self, follower: Follower, text: str | bytes) -> None:
         """Send something on the socket of a reader."""
-        self._followers[0].say(follower, text)
+        self.followers.say(follower, text)
 
     def await_heard(self, follower: Follower, accept: Callable[[Follower], object]) -> None:
         """Wait until a reader has heard what is wanted; that it never comes is for a check to judge."""

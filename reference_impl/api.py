@@ -13,13 +13,12 @@ import binascii
 import hmac
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote
-from uuid import UUID
 
 import uvicorn
 from celery import Celery
@@ -36,7 +35,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reference_impl.bounded import within
 from reference_impl.changes import Changes
-from reference_impl.connections import open_engine
+from reference_impl.connections import cause_of, open_engine
 from reference_impl.lifecycle import ENDED, Refusal, Revoked, Status
 from reference_impl.monitor import MESSAGE_CHARS_MAX, add_monitor
 from reference_impl.registry import Registry, Report
@@ -237,24 +236,18 @@ def _add_results(api: FastAPI, engine: Engine, changes: Changes) -> None:
     ) -> Response:
         """What the task returned, and nothing around it; `wait` as for the status."""
         status = await _settled(engine, changes, task_id, caller, wait)
-        if not status.ready:
-            return Response(status.model_dump_json(), 202, {"Retry-After": "1"}, "application/json")
         return await run_in_threadpool(_answer, engine, status)
 
     @api.get("/tasks/{task_id}/result/content", responses=whys, response_model=None)
     def get_content(task_id: TaskId, caller: Caller) -> Response:
         """The text of a result, streamed."""
-        with engine.connect() as connection:
-            status = read_status(connection, task_id, owner=caller.owner, secrets=caller.secrets)
-        if status is None:
-            raise _unknown(task_id)
-        if not status.ready:
-            return Response(status.model_dump_json(), 202, {"Retry-After": "1"}, "application/json")
-        return _answer(engine, status, stream=True)
+        return _answer(engine, _read(engine, task_id, caller), stream=True)
 
 
 def _answer(engine: Engine, status: StatusDocument, *, stream: bool = False) -> Response:
-    """The result of a task that has ended, or why there is none."""
+    """The result of a task, or why there is none."""
+    if not status.ready:
+        return Response(status.model_dump_json(), 202, {"Retry-After": "1"}, "application/json")
     if not status.successful:
         assert status.error is not None
         raise _ProblemError(
@@ -280,11 +273,7 @@ def _answer(engine: Engine, status: StatusDocument, *, stream: bool = False) -> 
     if not stream:
         return RedirectResponse(f"/tasks/{quote(status.task_id, safe='')}/result/content", 303, headers)
     headers["Content-Length"] = str(row.size_bytes)
-    return StreamingResponse(_pieces(engine, row.body_id), 200, headers, "application/json")
-
-
-def _pieces(engine: Engine, body_id: UUID) -> Iterator[bytes]:
-    yield from pieces_of(engine, body_id)
+    return StreamingResponse(pieces_of(engine, row.body_id), 200, headers, "application/json")
 
 
 def _add_cancellation(api: FastAPI, engine: Engine, app: Celery | None) -> None:
@@ -293,10 +282,7 @@ def _add_cancellation(api: FastAPI, engine: Engine, app: Celery | None) -> None:
     @api.post("/tasks/{task_id}/cancel", status_code=202, responses={404: {"model": Problem}, 409: {"model": Problem}})
     def cancel(task_id: TaskId, caller: Caller, how: Annotated[Cancellation | None, Body()] = None) -> StatusDocument:
         """Revoke what has not begun; with `terminate`, end what is executed, which its worker then tells."""
-        with engine.connect() as connection:
-            status = read_status(connection, task_id, owner=caller.owner, secrets=caller.secrets)
-        if status is None:
-            raise _unknown(task_id)
+        status = _read(engine, task_id, caller)
         if status.status in ENDED:
             raise _ProblemError(409, "ended", f"the task has ended already ({status.status})")
         running = status.status is Status.STARTED
@@ -313,8 +299,7 @@ def _add_cancellation(api: FastAPI, engine: Engine, app: Celery | None) -> None:
                 raise _ProblemError(409, "running", decision.why)
         if app is not None:
             _tell_workers(app, task_id, terminate=running)
-        with engine.connect() as connection:
-            return read_status(connection, task_id, owner=caller.owner, secrets=caller.secrets) or status
+        return _read(engine, task_id, caller)
 
 
 def _tell_workers(app: Celery, task_id: str, *, terminate: bool) -> None:
@@ -331,15 +316,7 @@ def _tell_workers(app: Celery, task_id: str, *, terminate: bool) -> None:
 
 async def _settled(engine: Engine, changes: Changes, task_id: str, caller: _Caller, wait_s: float) -> StatusDocument:
     """The status once the task has ended, or as it is when `wait_s` is over."""
-
-    def read() -> StatusDocument:
-        with engine.connect() as connection:
-            status = read_status(connection, task_id, owner=caller.owner, secrets=caller.secrets)
-        if status is None:
-            raise _unknown(task_id)
-        return status
-
-    status = await run_in_threadpool(read)
+    status = await run_in_threadpool(_read, engine, task_id, caller)
     if status.ready or wait_s <= 0:
         return status
     with changes.watching() as watcher, suppress(TimeoutError):
@@ -350,6 +327,14 @@ async def _settled(engine: Engine, changes: Changes, task_id: str, caller: _Call
                 if sighting is None:
                     raise _unknown(task_id)
                 status = sighting.status
+    return status
+
+
+def _read(engine: Engine, task_id: str, caller: _Caller) -> StatusDocument:
+    with engine.connect() as connection:
+        status = read_status(connection, task_id, owner=caller.owner, secrets=caller.secrets)
+    if status is None:
+        raise _unknown(task_id)
     return status
 
 
@@ -407,7 +392,7 @@ def _tell_problems(api: FastAPI) -> None:
 
     @api.exception_handler(SQLAlchemyError)
     def away(_: Request, error: SQLAlchemyError) -> Response:
-        logger.error("the registry failed: %s", " ".join(str(getattr(error, "orig", None) or error).split()))
+        logger.error("the registry failed: %s", cause_of(error))
         return _problem(503, "database", "the registry's database cannot be reached, or does not answer")
 
 

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from typing_extensions import override
 
 from reference_impl.bounded import NotInTimeError, within
-from reference_impl.connections import open_engine
+from reference_impl.connections import cause_of, open_engine
 from reference_impl.returned import Form, form_of
 from reference_impl.settings import Settings
 from reference_impl.spool import SpoolError, own_directory
@@ -67,7 +67,7 @@ def kept_result(app: Celery, settings: Settings, task_id: str, value: object) ->
     """A returned value in JSON, and on its way to be kept; None, told in the log, where it cannot be."""
     form = form_of(value)
     try:
-        kept = replace(keep(form, settings, own_directory(settings)), expires_s=expires_s(app))
+        kept = replace(keep(form, settings, lambda: own_directory(settings)), expires_s=expires_s(app))
     except (OSError, SpoolError, TooLargeError) as error:
         logger.error("tracking: the result of task %s is not kept: %s: %s", task_id, type(error).__name__, error)
         return form, None
@@ -87,8 +87,7 @@ def _with_its_pieces_stored(kept: Kept, settings: Settings) -> Kept:
     try:
         return within(LARGE_RESULT_S, "large result", store)
     except (SQLAlchemyError, OSError, NotInTimeError) as error:
-        cause = " ".join(str(getattr(error, "orig", None) or error).split())
-        logger.warning("tracking: a result of %d bytes stays on disk for now: %s", kept.size_bytes, cause)
+        logger.warning("tracking: a result of %d bytes stays on disk for now: %s", kept.size_bytes, cause_of(error))
         return kept
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
+from reference_impl.connections import cause_of
 from reference_impl.settings import Settings
 from reference_impl.status import Sighting, read_sightings
 
@@ -136,7 +137,7 @@ class Changes:
                             self._read_soon(notification.payload)
             except psycopg.Error as error:
                 if self.connected or not failures:
-                    logger.error("changes are not heard for now: %s", " ".join(str(error).split()))
+                    logger.error("changes are not heard for now: %s", cause_of(error))
             self.connected = False
             await asyncio.sleep(_RETRY_S[min(failures, len(_RETRY_S) - 1)])
             failures += 1
@@ -155,7 +156,7 @@ class Changes:
             try:
                 found = await run_in_threadpool(self._look, asked)
             except SQLAlchemyError as error:
-                logger.error("what is watched cannot be read for now: %s", " ".join(str(error).split()))
+                logger.error("what is watched cannot be read for now: %s", cause_of(error))
                 await asyncio.sleep(_LOOK_UNHEARD_S)
                 self._read_soon(*asked)
                 continue

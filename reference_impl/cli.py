@@ -25,7 +25,7 @@ from rich.table import Table
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from reference_impl.cli_tasks import asking
+from reference_impl.cli_tasks import EXIT_UNKNOWN, EXIT_UNREACHABLE, EXIT_USAGE, AsJson, asking, count_of
 from reference_impl.connections import open_engine
 from reference_impl.messages import NotKeptError, NotSentError
 from reference_impl.models import Attempt, AuditEntry, TaskRecord
@@ -37,16 +37,11 @@ from reference_impl.status import seconds_between
 from reference_impl.sweep import MISSING, SweepReport, sweep
 
 EXIT_REFUSED = 1
-EXIT_UNKNOWN = 3
-EXIT_USAGE = 2
-EXIT_UNREACHABLE = 5
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Look into the task registry, and clean it up.")
 tasks = typer.Typer(no_args_is_help=True, help="The tasks of the registry.")
 cli.add_typer(tasks, name="tasks")
 tasks.add_typer(asking)
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +189,7 @@ def list_lost(
         name, worker, why = row["task_name"] or "", row["worker_id"] or "", row["error_message"] or ""
         table.add_row(row["task_id"], name, row["status"], row["reason"], worker, _short(row["completed_at"]), why)
     Console().print(table)
-    typer.echo(_tasks(len(rows)) + (f", the newest {limit}" if len(rows) == limit else ""))
+    typer.echo(count_of(len(rows)) + (f", the newest {limit}" if len(rows) == limit else ""))
 
 
 @tasks.command("requeue")
@@ -338,11 +333,7 @@ def _print_report(report: SweepReport) -> None:
         )
     if report.findings:
         Console().print(table)
-    typer.echo(f"{_tasks(len(report.findings))} looked at, {report.closed} closed; broker: {report.broker_why}")
-
-
-def _tasks(count: int) -> str:
-    return "1 task" if count == 1 else f"{count} tasks"
+    typer.echo(f"{count_of(len(report.findings))} looked at, {report.closed} closed; broker: {report.broker_why}")
 
 
 def _print_json(value: object) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -72,8 +71,7 @@ def list_tasks(
         told = _told(document)
         table.add_row(*(told.get(str(column.header), "") for column in table.columns))
     Console().print(table)
-    count = "1 task" if len(found) == 1 else f"{len(found)} tasks"
-    typer.echo(count + (f", the newest {limit}" if len(found) == limit else ""))
+    typer.echo(count_of(len(found)) + (f", the newest {limit}" if len(found) == limit else ""))
 
 
 @asking.command("get")
@@ -106,10 +104,8 @@ def print_result(
     patience_s = timeout if timeout is not None else WAIT_S if wait else 0.0
     with _client(url) as client:
         if patience_s:
-            began = time.monotonic()
             _watched(client, task_id, patience_s)
-            patience_s = max(0.0, patience_s - (time.monotonic() - began))
-        text = client.result_text(task_id, patience_s)
+        text = client.result_text(task_id)
     sys.stdout.buffer.write(text + b"\n")
 
 
@@ -123,6 +119,11 @@ def cancel_task(
     """Revoke a task that has not begun, or, with `--terminate`, end one that has."""
     with _client(url) as client:
         _print_status(client.cancel(task_id, terminate=terminate), as_json=as_json)
+
+
+def count_of(tasks: int) -> str:
+    """How many there are, in words."""
+    return "1 task" if tasks == 1 else f"{tasks} tasks"
 
 
 @contextmanager
@@ -153,7 +154,7 @@ def _client(url: str) -> Iterator[TrackerClient]:
     except UnreachableError as error:
         _end(
             f"{error}; is `celery-tracker api` running there? --url, or CELERY_TRACKER_URL, says where to look",
-            5,
+            EXIT_UNREACHABLE,
             error,
         )
 

@@ -30,7 +30,6 @@ PACE = 0.2
 """Between two requests that were answered at once: this share of the wait so far."""
 PACE_S_MIN, PACE_S_MAX = 1.0, 30.0
 _ANSWER_S = 10.0
-_SOCKETS = 3
 _FIRST_WORD_S = 5.0
 """A socket that works tells at once how the task stands."""
 _GONE_S = 30.0
@@ -141,7 +140,7 @@ class TrackerClient:
             yield status
             if status.ready:
                 return
-        yield _document(self._held(_path(task_id), deadline - time.monotonic(), said_s=timeout_s))
+        yield self._asked_for(task_id, deadline, timeout_s)
 
     def result(self, task_id: str, timeout_s: float = 0.0) -> Any:
         """What the task returned, waiting for up to `timeout_s`.
@@ -154,10 +153,10 @@ class TrackerClient:
     def result_text(self, task_id: str, timeout_s: float = 0.0) -> bytes:
         """The same as the JSON text that it is kept as."""
         if timeout_s > 0:
-            began = time.monotonic()
             self.wait(task_id, timeout_s)
-            timeout_s = max(0.0, began + timeout_s - time.monotonic())
-        answer = self._held(f"{_path(task_id)}/result", timeout_s)
+        answer = self._ask("GET", f"{_path(task_id)}/result")
+        if answer.status_code == httpx2.codes.ACCEPTED:
+            raise _not_ready(_document(answer), timeout_s)
         if answer.status_code == httpx2.codes.SEE_OTHER:
             answer = self._ask("GET", answer.headers["Location"])
         return answer.content
@@ -202,33 +201,30 @@ class TrackerClient:
             last = StatusDocument.model_validate(message)
             yield sequence, last
 
-    def _held(self, path: str, timeout_s: float, said_s: float | None = None) -> httpx2.Response:
-        """The answer once the task has ended; the API holds it back, and where it does not, this asks more seldom."""
+    def _asked_for(self, task_id: str, deadline: float, limit_s: float) -> StatusDocument:
+        """The status once the task has ended; the API holds it back, and where it does not, this asks more seldom."""
         began = heard = time.monotonic()
         answered = False
         while True:
-            left = began + timeout_s - time.monotonic()
-            hold = max(0.0, min(left, HOLD_S))
             asked = time.monotonic()
+            hold = max(0.0, min(deadline - asked, HOLD_S))
             try:
-                answer = self._ask("GET", path, params={"wait": f"{hold:.3f}"}, timeout=hold + _ANSWER_S)
+                answer = self._ask("GET", _path(task_id), params={"wait": f"{hold:.3f}"}, timeout=hold + _ANSWER_S)
             except UnreachableError as error:
-                gone_s = time.monotonic() - heard
-                if not (answered or error.broke_off) or gone_s > _GONE_S or time.monotonic() > began + timeout_s:
+                now = time.monotonic()
+                if not (answered or error.broke_off) or now - heard > _GONE_S or now > deadline:
                     raise
-                time.sleep(PACE_S_MIN)
+                time.sleep(PACE_S_MIN)  # the pace of looking for an API that is away; _GONE_S bounds it
                 continue
             answered, heard = True, time.monotonic()
-            status = _status_in(answer)
-            if status is None or status.ready:
-                return answer
-            waited = time.monotonic() - began
-            if waited >= timeout_s:
-                limit_s = timeout_s if said_s is None else said_s
-                raise NotReadyError(f"task {status.task_id} is {status.status} after {limit_s:g} s", status)
-            if time.monotonic() - asked < hold / 2:
-                pace = min(max(PACE_S_MIN, PACE * waited), PACE_S_MAX)
-                time.sleep(max(0.0, min(pace, timeout_s - waited)))
+            status = _document(answer)
+            if status.ready:
+                return status
+            if heard >= deadline:
+                raise _not_ready(status, limit_s)
+            if heard - asked < hold / 2:
+                pace = min(max(PACE_S_MIN, PACE * (heard - began)), PACE_S_MAX)
+                time.sleep(min(pace, deadline - heard))  # the pace of asking, bounded by the deadline
 
     def _ask(self, method: str, path: str, **given: Any) -> httpx2.Response:
         try:
@@ -255,10 +251,8 @@ def _document(answer: httpx2.Response) -> StatusDocument:
         raise UnreachableError(f"{answer.url} does not answer as a tracker does") from error
 
 
-def _status_in(answer: httpx2.Response) -> StatusDocument | None:
-    """The status that an answer is, unless it is a result."""
-    told = answer.status_code == httpx2.codes.ACCEPTED or not answer.url.path.endswith("/result")
-    return _document(answer) if told else None
+def _not_ready(status: StatusDocument, limit_s: float) -> NotReadyError:
+    return NotReadyError(f"task {status.task_id} is {status.status} after {limit_s:g} s", status)
 
 
 def _error_of(answer: httpx2.Response) -> TrackerError:

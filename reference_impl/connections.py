@@ -67,6 +67,11 @@ def open_sessions(settings: Settings) -> sessionmaker[Session]:
     return sessionmaker(_open_engine(settings, 5))
 
 
+def cause_of(error: Exception) -> str:
+    """What the database or its driver said, on one line and without SQLAlchemy's statement."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())
+
+
 def _let_go_of_what_was_inherited() -> None:
     for connection in list(_connections):
         with suppress(psycopg.OperationalError):  # it was closed before the fork

@@ -17,7 +17,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 from uuid import UUID
 
 from reference_impl.storable import readable
@@ -58,7 +58,14 @@ def form_of(value: object) -> Form:
     return Form(form, tuple(walk.left_out), walk.weight)
 
 
-def write_text(form: Form, limit_bytes: int, file: BinaryIO) -> Text:
+class Writable(Protocol):
+    """All that is needed of a file."""
+
+    def write(self, piece: bytes, /) -> int:
+        """Take all of it."""
+
+
+def write_text(form: Form, limit_bytes: int, file: Writable) -> Text:
     """Encode it; a text over the limit goes into `file`, piece by piece, and is never whole in memory.
 
     Raises OSError when the file cannot be written.

@@ -10,11 +10,11 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Engine, Row, Table, bindparam, text
@@ -116,27 +116,27 @@ class TooLargeError(Exception):
     """The result is larger than `result_bytes_max`."""
 
 
-def keep(form: Form, settings: Settings, directory: Path) -> Kept:
-    """Encode a result; one that is too large for a row goes into a file in `directory`.
+def keep(form: Form, settings: Settings, directory: Callable[[], Path]) -> Kept:
+    """Encode a result; one that is too large for a row goes into a file in `directory`, which is asked for only then.
 
     Raises OSError when it cannot be written, TooLargeError.
     """
     body_id = uuid4()
-    path = directory / f"celery-tracker-{body_id.hex}.result"
-    with _Bounded(path, settings.result_bytes_max) as file:
+    with _Bounded(lambda: directory() / f"celery-tracker-{body_id.hex}.result", settings.result_bytes_max) as file:
         written: Text = write_text(form, settings.result_inline_bytes, file)
     kept = Kept(written.size_bytes, written.sha256, form.left_out, written.body)
-    return kept if written.body is not None else replace(kept, body_id=body_id, file=str(path))
+    return kept if file.path is None else replace(kept, body_id=body_id, file=str(file.path))
 
 
 class _Bounded:
     """A file that is made when something is written to it, and grows up to a limit; nothing is left of a failure."""
 
-    def __init__(self, path: Path, limit_bytes: int) -> None:
-        self._path, self._limit, self._size = path, limit_bytes, 0
+    def __init__(self, place: Callable[[], Path], limit_bytes: int) -> None:
+        self._place, self._limit, self._size = place, limit_bytes, 0
         self._file: int | None = None
+        self.path: Path | None = None
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         return self
 
     def write(self, piece: bytes) -> int:
@@ -144,18 +144,18 @@ class _Bounded:
         if self._size > self._limit:
             raise TooLargeError(f"it takes more than result_bytes_max ({self._limit} bytes)")
         if self._file is None:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._file = os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+            self.path = self._place()
+            self._file = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
         view = memoryview(piece)
         while view:
             view = view[os.write(self._file, view) :]
         return len(piece)
 
     def __exit__(self, failed: object, *_: object) -> None:
-        if self._file is not None:
+        if self._file is not None and self.path is not None:
             os.close(self._file)
             if failed is not None:
-                self._path.unlink(missing_ok=True)
+                self.path.unlink(missing_ok=True)
 
 
 def store_pieces(engine: Engine, kept: Kept) -> Kept:

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -22,6 +23,8 @@ from harness._binaries import find_postgres, find_redis
 from harness._embedded_servers import start_servers
 from harness._scratch import Scratch, default_root, remove_run
 from harness._servers import Servers, create_database, drop_database, open_redis
+from reference_impl.lifecycle import Event, Owner
+from reference_impl.registry import Registry, Report
 from reference_impl.schema import migrate
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -29,6 +32,8 @@ _TEMPLATE = "template_registry"
 
 Launch = Callable[..., subprocess.Popen[str]]
 RunPytest = Callable[..., subprocess.CompletedProcess[str]]
+Tracker = Callable[..., subprocess.CompletedProcess[str]]
+Tell = Callable[..., None]
 
 
 def pytest_configure() -> None:
@@ -123,6 +128,38 @@ def outside() -> dict[str, str]:
     """The environment of somebody who starts a program by hand: nothing of this test run's own is in it."""
     own = ("PYTEST_", "CELERY_", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "CI", "BUILD_NUMBER")
     return {name: value for name, value in os.environ.items() if not name.startswith(own)}
+
+
+@pytest.fixture
+def tracker(outside: dict[str, str], tmp_path: Path) -> Tracker:
+    """Runs `python -m reference_impl ...` in an empty directory, with these environment variables."""
+
+    def run(*arguments: str, **given: str) -> subprocess.CompletedProcess[str]:
+        ended = subprocess.run(
+            [sys.executable, "-m", "reference_impl", *arguments],
+            cwd=tmp_path,
+            env=outside | given,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert "Traceback" not in ended.stderr
+        return ended
+
+    return run
+
+
+@pytest.fixture
+def tell(engine: Engine) -> Tell:
+    """Reports an event of a task to the registry."""
+    registry, who = Registry(engine), Owner(uuid.uuid4(), uuid.uuid4())
+
+    def report(task_id: str, event: Callable[[Owner], Event] | Event, **said: Any) -> None:
+        told = event(who) if callable(event) else event
+        registry.apply(Report(task_id, told, "w1@host", "as told", task_name="mail.send", worker_id="w1@host", **said))
+
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx2
 import pytest
@@ -18,17 +17,15 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
 from reference_impl.api import BODY_BYTES_MAX, create_api
-from reference_impl.lifecycle import Event, Failed, Owner, Published, Started, Succeeded
-from reference_impl.registry import Registry, Report
+from reference_impl.lifecycle import Failed, Published, Started, Succeeded
 from reference_impl.returned import form_of
 from reference_impl.settings import ApiToken, Settings, load_settings
 from reference_impl.stored_results import Kept, forget_expired, keep
+from tests.conftest import Tell
 
 TOKEN, ALICES = "token-of-everybody", "token-of-alice-only"
 FULL = {"Authorization": f"Bearer {TOKEN}"}
 ALICE = {"Authorization": f"Bearer {ALICES}"}
-
-Tell = Callable[..., None]
 
 
 @pytest.fixture
@@ -50,24 +47,11 @@ def api(settings: Settings) -> Iterator[httpx2.Client]:
 
 
 @pytest.fixture
-def tell(engine: Engine) -> Tell:
-    """Reports an event of a task to the registry."""
-    registry = Registry(engine)
-    who = Owner(uuid4(), uuid4())
-
-    def report(task_id: str, event: Callable[[Owner], Event] | Event, **said: Any) -> None:
-        told = event(who) if callable(event) else event
-        registry.apply(Report(task_id, told, "w1@host", "as told", task_name="mail.send", worker_id="w1@host", **said))
-
-    return report
-
-
-@pytest.fixture
 def done(tell: Tell, settings: Settings, tmp_path: Path) -> Callable[..., None]:
     """Lets a task return a value."""
 
     def run(task_id: str, value: Any, *, owner: str | None = None, expires_s: float | None = None) -> None:
-        kept = keep(form_of(value), settings, tmp_path)
+        kept = keep(form_of(value), settings, lambda: tmp_path)
         tell(task_id, Published(), owner=owner)
         tell(task_id, Started)
         tell(task_id, Succeeded, kept=Kept(**{**vars(kept), "expires_s": expires_s}))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -34,9 +32,9 @@ from reference_impl.registry import Registry, Report
 from reference_impl.returned import form_of
 from reference_impl.settings import ApiToken, load_settings
 from reference_impl.stored_results import Kept, keep
+from tests.conftest import Tracker
 
 TOKEN = "token-of-everybody"  # noqa: S105 - of this test
-Ask = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
@@ -57,24 +55,10 @@ def url(registry_database: str, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def ask(outside: dict[str, str], tmp_path: Path, url: str) -> Ask:
-    """Runs `python -m reference_impl tasks ...` against that API."""
-
-    def run(*arguments: str, **other: str) -> subprocess.CompletedProcess[str]:
-        given = {"CELERY_TRACKER_URL": url, "CELERY_TRACKER_TOKEN": TOKEN} | other
-        ended = subprocess.run(
-            [sys.executable, "-m", "reference_impl", "tasks", *arguments],
-            cwd=tmp_path,
-            env=outside | given,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert "Traceback" not in ended.stderr
-        return ended
-
-    return run
+def ask(tracker: Tracker, url: str) -> Tracker:
+    """Runs `celery-tracker tasks ...` against that API."""
+    given = {"CELERY_TRACKER_URL": url, "CELERY_TRACKER_TOKEN": TOKEN}
+    return lambda *arguments, **other: tracker("tasks", *arguments, **given | other)
 
 
 @pytest.fixture
@@ -86,7 +70,7 @@ def lives(engine: Engine, registry_database: str, tmp_path: Path) -> Registry:
     def tell(task: str, event: Any, **said: Any) -> None:
         registry.apply(Report(task, event, "w1@host", "as told", task_name="mail.send", worker_id="w1@host", **said))
 
-    kept = keep(form_of({"sent": [1, 2]}), settings, tmp_path)
+    kept = keep(form_of({"sent": [1, 2]}), settings, lambda: tmp_path)
     for task in ("done", "expired", "failed", "waiting"):
         tell(task, Published())
     for task in ("done", "expired", "failed"):
@@ -98,7 +82,7 @@ def lives(engine: Engine, registry_database: str, tmp_path: Path) -> Registry:
 
 
 @pytest.mark.usefixtures("lives")
-def test_a_result_is_printed_as_json_alone(ask: Ask) -> None:
+def test_a_result_is_printed_as_json_alone(ask: Tracker) -> None:
     """What the task returned, fit for a pipe."""
     run = ask("result", "done")
 
@@ -119,7 +103,7 @@ def test_a_result_is_printed_as_json_alone(ask: Ask) -> None:
         (("list", "--status=LOST"), EXIT_USAGE, "LOST"),
     ],
 )
-def test_each_end_has_its_exit_code(ask: Ask, arguments: tuple[str, ...], exit_code: int, said: str) -> None:
+def test_each_end_has_its_exit_code(ask: Tracker, arguments: tuple[str, ...], exit_code: int, said: str) -> None:
     """Failed, unknown, expired, out of time, usage: each has a code, and a line that says why."""
     run = ask(*arguments)
 
@@ -128,7 +112,7 @@ def test_each_end_has_its_exit_code(ask: Ask, arguments: tuple[str, ...], exit_c
 
 
 @pytest.mark.usefixtures("lives")
-def test_statuses_have_the_names_of_the_api(ask: Ask, url: str) -> None:
+def test_statuses_have_the_names_of_the_api(ask: Tracker, url: str) -> None:
     """`get --json` prints what the API answers; the table has the same names."""
     with TrackerClient(url, TOKEN) as client:
         told = client.status("failed").model_dump(mode="json")
@@ -140,7 +124,7 @@ def test_statuses_have_the_names_of_the_api(ask: Ask, url: str) -> None:
 
 
 @pytest.mark.usefixtures("lives")
-def test_tasks_are_listed(ask: Ask) -> None:
+def test_tasks_are_listed(ask: Tracker) -> None:
     """The newest first, narrowed by status, name and number."""
     run, table = ask("list", "--json"), ask("list", "--status=FAILURE", "--status=SUCCESS", "--limit=2")
 
@@ -151,7 +135,7 @@ def test_tasks_are_listed(ask: Ask) -> None:
 
 
 @pytest.mark.usefixtures("lives")
-def test_a_waiting_task_is_cancelled(ask: Ask) -> None:
+def test_a_waiting_task_is_cancelled(ask: Tracker) -> None:
     """`cancel` prints what has become of it."""
     run = ask("cancel", "waiting", "--json")
 
@@ -159,7 +143,7 @@ def test_a_waiting_task_is_cancelled(ask: Ask) -> None:
     assert json.loads(run.stdout)["status"] == "REVOKED"
 
 
-def test_an_api_that_is_not_there_is_told_in_a_line(ask: Ask) -> None:
+def test_an_api_that_is_not_there_is_told_in_a_line(ask: Tracker) -> None:
     """Where to look is said, and how to say it."""
     run = ask("get", "t", CELERY_TRACKER_URL=f"http://{LOOPBACK}:{free_port()}")
 
@@ -168,7 +152,7 @@ def test_an_api_that_is_not_there_is_told_in_a_line(ask: Ask) -> None:
     assert "celery-tracker api" in run.stderr
 
 
-def test_a_token_is_needed_and_has_to_be_right(ask: Ask) -> None:
+def test_a_token_is_needed_and_has_to_be_right(ask: Tracker) -> None:
     """None and a wrong one are usage errors that name the variable."""
     runs = [ask("get", "t", CELERY_TRACKER_TOKEN=token) for token in ("", "wrong")]
 

@@ -113,8 +113,8 @@ def test_sockets_are_refused(box: Callable[[Sockets], Middlebox]) -> None:
 def test_followers_keep_what_they_hear(beyond: str) -> None:
     """Each message with its moment; one that is no JSON is kept as nothing; a place where nobody listens closes."""
     followers = Followers()
-    here = followers.start("here", beyond.replace("http", "ws"), None)
-    nowhere = followers.start("nowhere", "ws://127.0.0.1:1", "token")
+    here = followers.start(beyond.replace("http", "ws"), None)
+    nowhere = followers.start("ws://127.0.0.1:1", "token")
     deadline = threading.Event()
     while not (len(here.heard) == 2 and nowhere.closed) and not deadline.wait(0.01):
         pass

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
-from uuid import uuid4
+from collections.abc import Iterator
 
 import pytest
 from fastapi.testclient import TestClient
@@ -17,15 +15,13 @@ from starlette.websockets import WebSocketDisconnect
 from reference_impl.api import create_api
 from reference_impl.changes import Changes
 from reference_impl.connections import open_engine
-from reference_impl.lifecycle import Event, Failed, Owner, Progressed, Published, Revoked, Started, Succeeded
+from reference_impl.lifecycle import Failed, Progressed, Published, Revoked, Started, Succeeded
 from reference_impl.monitor import MISTAKES_MAX, TASKS_MAX
-from reference_impl.registry import Registry, Report
 from reference_impl.settings import ApiToken, Settings, load_settings
+from tests.conftest import Tell
 
 TOKEN, ALICES = "token-of-everybody", "token-of-alice-only"
 FULL = {"Authorization": f"Bearer {TOKEN}"}
-
-Tell = Callable[..., None]
 
 
 @pytest.fixture
@@ -40,18 +36,6 @@ def api(settings: Settings) -> Iterator[TestClient]:
     """The running API."""
     with TestClient(create_api(settings), headers=FULL) as client:
         yield client
-
-
-@pytest.fixture
-def tell(engine: Engine) -> Tell:
-    """Reports an event of a task to the registry."""
-    registry, who = Registry(engine), Owner(uuid4(), uuid4())
-
-    def report(task_id: str, event: Callable[[Owner], Event] | Event, **said: Any) -> None:
-        told = event(who) if callable(event) else event
-        registry.apply(Report(task_id, told, "w1@host", "as told", task_name="mail.send", **said))
-
-    return report
 
 
 def test_a_task_is_followed_to_its_end(api: TestClient, tell: Tell) -> None:
