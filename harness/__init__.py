@@ -73,7 +73,15 @@ from harness._checks_trail import (
     went_through,
     zombie_fenced,
 )
-from harness._checks_watching import kept_out, progress_sane, surfaces_agree, waiting_told, watchers_told
+from harness._checks_watching import (
+    end_shown_last,
+    kept_out,
+    pace_kept,
+    progress_sane,
+    surfaces_agree,
+    waiting_told,
+    watchers_told,
+)
 from harness._client import Client, ClientFailed
 from harness._cluster import Cluster, Task, Worker
 from harness._container_faults import (
@@ -91,6 +99,7 @@ from harness._faults import (
     exhaust_connections,
     expire_visibility,
     freeze,
+    hold_answer,
     hold_rows,
     kill,
     lose_keys,
@@ -163,6 +172,7 @@ __all__ = [
     "dead_tasks_closed",
     "disconnect",
     "duplicate_reported",
+    "end_shown_last",
     "ended_once",
     "ends_kept",
     "error_told",
@@ -179,6 +189,7 @@ __all__ = [
     "gil_was_held",
     "heartbeat_moves",
     "heartbeat_stands",
+    "hold_answer",
     "hold_rows",
     "kept_out",
     "kill",
@@ -191,6 +202,7 @@ __all__ = [
     "occupy",
     "open_tasks_told",
     "outcome_unharmed",
+    "pace_kept",
     "partial_kept",
     "pause",
     "pause_clients",

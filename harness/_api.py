@@ -91,7 +91,11 @@ def status_fields(body: object, shape: ApiShape) -> dict[str, Any] | None:
     """A status in the harness's words; None where the body is none."""
     if not isinstance(body, Mapping) or shape.fields["status"] not in body or shape.fields["task_id"] not in body:
         return None
-    return {ours: body.get(theirs) for ours, theirs in shape.fields.items() if theirs in body}
+    fields = {ours: body.get(theirs) for ours, theirs in shape.fields.items() if theirs in body}
+    if isinstance(progress := fields.get("progress"), Mapping):
+        ours = {theirs: name for name, theirs in shape.progress_fields.items()}
+        fields["progress"] = {ours.get(name, name): value for name, value in progress.items()}
+    return fields
 
 
 def _json(body: bytes) -> Any:

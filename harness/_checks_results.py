@@ -17,10 +17,12 @@ _CLOCKS_AGREE = timedelta(seconds=0.25)
 """By so much the database's clock and the harness's may differ, and what is stored may be rounded."""
 
 
-def results_given(expected: Mapping[str, Any], *, surfaces: Collection[str] = ("api", "cli")) -> Check:
+def results_given(
+    expected: Mapping[str, Any], *, surfaces: Collection[str] = ("api", "cli"), asked: str = "result"
+) -> Check:
     """Whoever asks for the result is given what the task returned, as JSON, and nothing around it.
 
-    `expected` maps ids to the JSON of what the tasks returned; each surface has to be asked about each.
+    `expected` maps ids to the JSON of what the tasks returned; each surface has to be asked about each, by `asked`.
     Violations: `no-result`, `wrapped-result` (it is a part of what is given), `wrong-result`.
     """
 
@@ -28,10 +30,10 @@ def results_given(expected: Mapping[str, Any], *, surfaces: Collection[str] = ("
         inquiry = Inquiry("results-given")
         for task, value in expected.items():
             for surface in surfaces:
-                asked = _answers(history, task, surface, {"result"})
-                if not asked:
+                answers = _answers(history, task, surface, {asked})
+                if not answers:
                     inquiry.lacking(f"a result of {task} that was asked for through the {surface}")
-                for entry in asked:
+                for entry in answers:
                     _hold_against(inquiry, entry, value)
         return inquiry.finding("what is given is what was returned")
 

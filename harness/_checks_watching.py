@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 from harness._executions import executions
@@ -103,6 +104,72 @@ def waiting_told(task: str, *, within_s: float, by: str, hindered: Collection[st
     return Check("waiting-told", examine)
 
 
+def end_shown_last(task: str, *, within_s: float) -> Check:
+    """Whoever looked on while an answer was held back is shown the end last, and no progress that goes back.
+
+    The end may be shown `within_s` after it came and all answers were let go. Violations: `stale-last-frame`,
+    `backwards`, `late`.
+    """
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("end-shown-last")
+        runs, freed = executions(history, task), [entry.at for entry in history.faults("heal")]
+        shown: dict[str, list[Entry]] = {}
+        for entry in _statuses(history, task):
+            shown.setdefault(entry.value.get("reader", entry.value["asked"]), []).append(entry)
+        if not shown or not freed or not runs or runs[-1].end is None:
+            inquiry.lacking(f"the end of {task}, an answer that was held back, and what was shown")
+            return inquiry.finding("")
+        for who, entries in shown.items():
+            far = [_how_far(entry) for entry in entries]
+            if far != sorted(far):
+                inquiry.broken("backwards", f"{who} is shown {task} going back: {far}", *entries[-1:])
+            last = entries[-1]
+            late_s = last.at - max(runs[-1].end.at, *freed)
+            if last.value["fields"].get("status") != "SUCCESS":
+                inquiry.broken("stale-last-frame", f"the last that {who} is shown of {task} is {_said(last)}", last)
+            elif late_s > within_s:
+                inquiry.broken("late", f"{who} is shown the end of {task} {late_s:.1f} s after it", last)
+            inquiry.seen()
+        return inquiry.finding("the end was shown last")
+
+    return Check("end-shown-last", examine)
+
+
+def pace_kept(task: str, *, wait_s: float, requests: int, slack_s: float) -> Check:
+    """Whoever has to ask for a task asks seldom, and yet would not have noticed its end late, whenever it had come.
+
+    The requests are told by the note `middlebox`, on a clock that runs on by what the command's pauses left out. In
+    `wait_s` there may be so many of them, and between two no more than a second or a fifth of the wait, and no more
+    than 30 s; beside what requests take, which is `slack_s` at most. Violations: `too-many`, `late`.
+    """
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("pace-kept")
+        boxes = history.observations("middlebox")
+        pauses = history.truth("pause")
+        if not boxes or not pauses:
+            inquiry.lacking("requests, and pauses between them that were shortened")
+            return inquiry.finding("")
+        moments = [
+            moment + sum(pause.value["left_out_s"] for pause in pauses if pause.at <= moment)
+            for moment in boxes[-1].value["moments"]
+        ]
+        waited = [moment - moments[0] for moment in moments]
+        if waited[-1] < wait_s:
+            inquiry.lacking(f"a wait of {wait_s:g} s for {task}, it was {waited[-1]:.0f} s")
+        asked = sum(each <= wait_s for each in waited)
+        if asked > requests:
+            inquiry.broken("too-many", f"{asked} requests in the first {wait_s:g} s of a wait", boxes[-1])
+        for before, then in pairwise(waited):
+            if then - before > min(max(1.0, then / 5), 30.0) + slack_s:
+                inquiry.broken("late", f"nothing was asked between {before:.1f} s and {then:.1f} s", boxes[-1])
+        inquiry.seen()
+        return inquiry.finding(f"{asked} requests in {wait_s:g} s")
+
+    return Check("pace-kept", examine)
+
+
 def watchers_told(task: str, *, readers: int, within_s: float, listeners: int) -> Check:
     """Each of many readers hears of a task's end, soon, in the order of its numbers, and through few connections.
 
@@ -193,6 +260,16 @@ def _compare(inquiry: Inquiry, first: Entry, entry: Entry) -> None:
         if one[name] != other[name]:
             said = f"{str(one[name])[:100]!r} and {str(other[name])[:100]!r}"
             inquiry.broken("differs", f"{where} differ in {name} of {entry.task}: {said}", first, entry)
+
+
+def _how_far(entry: Entry) -> float:
+    """How far a task is shown to be: the part that is done, then 2 for an end."""
+    fields = entry.value["fields"]
+    progress = fields.get("progress")
+    if fields.get("status") in TERMINAL:
+        return 2.0
+    done, whole = (progress.get(name) if isinstance(progress, Mapping) else None for name in ("current", "total"))
+    return done / whole if isinstance(done, int | float) and isinstance(whole, int | float) and whole else 0.0
 
 
 def _progress(inquiry: Inquiry, entry: Entry, said: Entry) -> None:

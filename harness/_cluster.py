@@ -249,7 +249,7 @@ class Cluster:
             self._clients[name] = Client(self._start(process), links)
         return self._clients[name]
 
-    def api(self, name: str = "api") -> Api:
+    def api(self, name: str = "api", *, behind_proxy: bool = False) -> Api:
         """Start an API of the subject, and wait until it says that it is well. Raises SetupBroken."""
         shape = self.subject.api
         assert shape is not None, f"{self.subject.name} has no API"
@@ -257,7 +257,8 @@ class Cluster:
         host, port = self._assignment.runtime.listen_host, free_port()
         owner, token, owner_token = (f"{what}-{uuid.uuid4().hex}" for what in ("owner", "token", "token"))
         listening = ApiPlace(host, port, f"http://{host}:{port}", token, owner, owner_token)
-        place = replace(self._place(None, self.timing), api=listening)
+        links = self._links(label) if behind_proxy else None
+        place = replace(self._place(links, self.timing), api=listening)
         argv = self.subject.command("api", place)
         assert argv is not None, f"{self.subject.name} has no command api"
         environment = self._environment(label, place, {})
@@ -274,7 +275,7 @@ class Cluster:
         self.history.append(Kind.OPERATION, "ok", "start api", process=label)
         followers = Followers()
         self.at_hand(followers.close)
-        return Api(process, reached, self, followers)
+        return Api(process, reached, self, followers, links)
 
     def run_command(
         self, name: str, *flags: str, link: Proxy | None = None, timing: Timing | None = None
@@ -288,9 +289,15 @@ class Cluster:
                 place = replace(place, redis_url=through)
         return self.begin_command(name, place, *flags)()
 
-    def begin_command(self, name: str, place: Place, *flags: str, **words: str) -> Callable[[], CommandRun]:
-        """Start a command of the subject's command line; what it gives waits for its end, and notes it."""
-        process = self._start(self._command(name, flags, place, words))
+    def begin_command(
+        self, name: str, place: Place, *flags: str, haste: float | None = None, **words: str
+    ) -> Callable[[], CommandRun]:
+        """Start a command of the subject's command line; what it gives waits for its end, and notes it.
+
+        With `haste` its pauses, and its clock in them, pass so many times faster: those of a Python program that
+        calls `time.sleep`.
+        """
+        process = self._start(self._command(name, flags, place, words, haste))
 
         def finish() -> CommandRun:
             done = outcome_of(process, STARTUP_S + self.timing.patience_s)
@@ -300,12 +307,17 @@ class Cluster:
 
         return finish
 
-    def _command(self, name: str, flags: Sequence[str], place: Place, words: Mapping[str, str]) -> OwnedProcess:
+    def _command(
+        self, name: str, flags: Sequence[str], place: Place, words: Mapping[str, str], haste: float | None = None
+    ) -> OwnedProcess:
         argv = self.subject.command(name, place, **words)
         assert argv is not None, f"{self.subject.name} has no command {name}"
         self.history.append(Kind.OPERATION, "invoke", name, process="cli", value={"flags": flags})
         label = self._label(name)
         environment = self._environment(label, place, {})
+        if haste is not None:
+            environment["PYTHONPATH"] = os.pathsep.join([str(_HERE / "hasty_sleep"), environment["PYTHONPATH"]])
+            environment["CELERY_CONFORMANCE_HASTE"] = str(haste)
         return self._assignment.programs.program(
             label, [*argv, *flags], environment, self.directory, output=self.directory / f"{label}.out"
         )
@@ -550,6 +562,11 @@ class Cluster:
 
         said = ", ".join(f"{name}={wanted}" for name, wanted in value.items())
         return await_until(f"`{f}` {said} of task {task}", look, self.timing.patience_s)
+
+    def left_out_s(self) -> float:
+        """How much of their pauses commands with haste have left out so far."""
+        self.journal.catch_up()
+        return float(sum(entry.value["left_out_s"] for entry in self.history.truth("pause")))
 
     def await_seen(self, what: str, look: Callable[[], T | None], within_s: float | None = None) -> T:
         """Wait for anything else. Raises NeverCame."""

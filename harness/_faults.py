@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psutil
 import psycopg
@@ -114,6 +114,31 @@ def sever(link: Proxy, mode: Mode, *, delay_s: float = 0.0) -> Fault:
         link.set(mode, delay_s=delay_s)
 
     return Fault(mode, link.name, inject, once(landed), lambda: link.set(Mode.PASS))
+
+
+class HoldsAnswers(Protocol):
+    """What stands between two and can keep an answer."""
+
+    name: str
+
+    @property
+    def answers_held(self) -> int:
+        """How many it has caught."""
+
+    def hold_answer(self, about: str) -> None:
+        """Keep the answer to the next question that has this text."""
+
+    def let_go(self) -> None:
+        """Let it pass."""
+
+
+def hold_answer(between: HoldsAnswers, about: str) -> Fault:
+    """Keep on its way what one of two has answered already, until healed; landed when there is such an answer."""
+
+    def landed() -> Evidence | None:
+        return {"answers_held": between.answers_held} if between.answers_held else None
+
+    return Fault("hold answer", between.name, lambda: between.hold_answer(about), once(landed), between.let_go)
 
 
 def hold_rows(url: str, query: sql.SQL | sql.Composed, what: str) -> Fault:

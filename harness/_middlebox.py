@@ -1,14 +1,16 @@
 """What may stand between a client and an API: something that does not know sockets, or that holds no answer back.
 
-It speaks HTTP with the client, and forwards each request by itself, so that it can treat sockets in another way.
+It speaks HTTP with the client, and forwards each request by itself, so that it can treat sockets in another way, and
+keep an answer that the API has given already.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
@@ -30,9 +32,10 @@ class Sockets(StrEnum):
 
 @dataclass
 class Passed:
-    """What came through."""
+    """What came through, and when requests did, on the monotonic clock."""
 
     requests: int = 0
+    moments: list[float] = field(default_factory=list)
     sockets: int = 0
     held_back: int = 0
 
@@ -47,11 +50,38 @@ class Middlebox:
         self._server.daemon_threads = True
         self._server.box = self  # type: ignore[attr-defined]
         self.target, self.sockets, self.holds = target, sockets, holds
+        self.name = "API"
+        self._held = 0
+        self._about: str | None = None
+        self._let_go = threading.Event()
         self.url = f"http://{host}:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, name="middlebox", daemon=True).start()
 
+    @property
+    def answers_held(self) -> int:
+        """How many answers `hold_answer` has caught."""
+        return self._held
+
+    def hold_answer(self, about: str) -> None:
+        """Keep the answer to the next request whose path has this text, until `let_go`."""
+        self._let_go.clear()
+        self._about = about
+
+    def let_go(self) -> None:
+        """Let the answer that is held pass, or expect no request any more."""
+        self._about = None
+        self._let_go.set()
+
+    def keep(self, path: str) -> None:
+        """Called with an answer in hand: waits if it is the one to be held."""
+        if self._about is not None and self._about in path:
+            self._about = None
+            self._held += 1
+            self._let_go.wait()
+
     def close(self) -> None:
         """Listen no more."""
+        self._let_go.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -75,11 +105,13 @@ class _Handler(BaseHTTPRequestHandler):
     def _forward(self) -> None:
         box = self._box
         box.passed.requests += 1
+        box.passed.moments.append(time.monotonic())
         path, _, query = self.path.partition("?")
         asked = [(name, value) for name, value in parse_qsl(query) if box.holds or name != "wait"]
         headers = {name: value for name, value in self.headers.items() if name.lower() in {"authorization", "accept"}}
         with httpx2.Client(trust_env=False, timeout=90.0, follow_redirects=False) as client:
             answer = client.get(f"{box.target}{path}?{urlencode(asked)}", headers=headers)
+        box.keep(path)
         self.send_response(answer.status_code)
         for name in ("content-type", "location", "result-size", "result-partial"):
             if name in answer.headers:

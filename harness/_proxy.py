@@ -2,7 +2,8 @@
 
 Modes: `pass`; `delay` each chunk; `hold` bytes in both directions until healed; `refuse` new connections and
 drop the present ones; `reset` the same with RST; `swallow` what the server answers; `cut` in the middle of the
-server's next answer, once. It counts what it did to whom: that is the evidence that a fault landed.
+server's next answer, once. Apart from these, the answer to one question can be held, while all else passes. It counts
+what it did to whom: that is the evidence that a fault landed.
 """
 
 from __future__ import annotations
@@ -45,6 +46,15 @@ class Tally:
     bytes_held: int = 0
     bytes_swallowed: int = 0
     cuts: int = 0
+    answers_held: int = 0
+
+
+@dataclass
+class _Pair:
+    """A connection of a client, and the one to the server behind it."""
+
+    asked: bool = False
+    """The question whose answer is held came through it."""
 
 
 class Proxy:
@@ -63,6 +73,8 @@ class Proxy:
         self._fresh: set[socket.socket] = set()
         self._loop = asyncio.new_event_loop()
         self._open = asyncio.Event()
+        self._about: bytes | None = None
+        self._let_go = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"proxy {name}", daemon=True)
         self._thread.start()
         self.port = 0
@@ -90,6 +102,19 @@ class Proxy:
     def set(self, mode: Mode, *, delay_s: float = 0.0) -> None:
         """Change the mode; the tally starts again."""
         self._call(self._change(mode, delay_s))
+
+    @property
+    def answers_held(self) -> int:
+        """How many answers `hold_answer` has caught since the mode was last changed."""
+        return self.tally.answers_held
+
+    def hold_answer(self, about: str) -> None:
+        """Keep the answer to the next question that has this text in one of its packets, until `let_go`."""
+        self._call(self._await_question(about.encode()))
+
+    def let_go(self) -> None:
+        """Let the answer that is held pass, or expect no question any more."""
+        self._call(self._await_question(None))
 
     def close(self) -> None:
         """Drop everything and stop."""
@@ -124,6 +149,13 @@ class Proxy:
         elif self._listener is None:
             await self._listen()
 
+    async def _await_question(self, about: bytes | None) -> None:
+        self._about = about
+        if about is None:
+            self._let_go.set()
+        else:
+            self._let_go.clear()
+
     async def _stop_listening(self) -> None:
         if self._listener is not None:
             self._loop.remove_reader(self._listener)
@@ -145,6 +177,7 @@ class Proxy:
         await self._stop_listening()
         self._drop_all(reset=True)
         self._open.set()
+        self._let_go.set()
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
@@ -167,25 +200,29 @@ class Proxy:
     async def _serve(self, connection: socket.socket) -> None:
         reader, writer = await asyncio.open_connection(sock=connection)
         self._fresh.discard(connection)
-        pair = {writer}
+        ends, pair = {writer}, _Pair()
         self._writers.add(writer)
         try:
             there_reader, there_writer = await asyncio.open_connection(self._target.host, self._target.port)
-            pair.add(there_writer)
+            ends.add(there_writer)
             self._writers.add(there_writer)
             await asyncio.gather(
-                self._pump(reader, there_writer, from_server=False), self._pump(there_reader, writer, from_server=True)
+                self._pump(reader, there_writer, pair, from_server=False),
+                self._pump(there_reader, writer, pair, from_server=True),
             )
         except OSError:
             return  # the server is away: the client sees its connection end, as without a proxy
         finally:
-            self._writers -= pair
-            for end in pair:
+            self._writers -= ends
+            for end in ends:
                 end.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, from_server: bool) -> None:
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pair: _Pair, *, from_server: bool
+    ) -> None:
         try:
             while chunk := await reader.read(_CHUNK):
+                await self._wait_with_an_answer(chunk, pair, from_server=from_server)
                 kept = await self._treat(chunk, from_server=from_server)
                 if kept:
                     writer.write(kept)
@@ -196,6 +233,14 @@ class Proxy:
             pass  # either end is gone: the pair is closed below, as a network would
         finally:
             writer.close()
+
+    async def _wait_with_an_answer(self, chunk: bytes, pair: _Pair, *, from_server: bool) -> None:
+        if not from_server and self._about is not None and self._about in chunk:
+            self._about, pair.asked = None, True
+        elif from_server and pair.asked:
+            self.tally.answers_held += 1
+            await self._let_go.wait()
+            pair.asked = False
 
     async def _treat(self, chunk: bytes, *, from_server: bool) -> bytes:
         match self._mode:

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from harness._api import Asked, answer_to, status_fields
+from harness._client import Links
 from harness._command import CommandRun
 from harness._errors import NeverCame
 from harness._followers import Follower, Followers
 from harness._history import Kind
 from harness._middlebox import Middlebox, Sockets
 from harness._processes import Process
+from harness._proxy import Proxy
 from harness._subject import ApiPlace, ApiShape
 
 if TYPE_CHECKING:
@@ -35,6 +37,13 @@ class Api:
     place: ApiPlace
     cluster: Cluster = field(repr=False)
     followers: Followers = field(repr=False)
+    links: Links | None = None
+
+    @property
+    def postgres(self) -> Proxy:
+        """Its link to Postgres; only an API started `behind_proxy` has one."""
+        assert self.links is not None, "start this API behind_proxy=True"
+        return self.links.postgres
 
     @property
     def shape(self) -> ApiShape:
@@ -78,11 +87,13 @@ class Api:
         """Have a command ask about a task, and note what it prints, in the harness's words."""
         return self.begin_command(name, task, timeout_s=timeout_s)()
 
-    def begin_command(self, name: str, task: Task, *, timeout_s: float | None = None) -> Callable[[], CommandRun]:
-        """Start such a command; what this gives waits for its end."""
+    def begin_command(
+        self, name: str, task: Task, *, timeout_s: float | None = None, haste: float | None = None
+    ) -> Callable[[], CommandRun]:
+        """Start such a command; what this gives waits for its end. `haste` is that of `Cluster.begin_command`."""
         words = {"task_id": task.id} | ({"timeout_s": f"{timeout_s:g}"} if timeout_s is not None else {})
         began = time.monotonic()
-        end = self.cluster.begin_command(name, self.cluster.place(api=self.place), **words)
+        end = self.cluster.begin_command(name, self.cluster.place(api=self.place), haste=haste, **words)
 
         def finish() -> CommandRun:
             done = end()

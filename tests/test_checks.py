@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -213,6 +214,8 @@ agreeing = harness.surfaces_agree(["t"], ("api", "cli"))
 sane = harness.progress_sane(["t"], malformed=["t"], log="w1")
 told_who_waits = harness.waiting_told("t", within_s=2.0, by="wait", hindered=["held_back"])
 watched_by_two = harness.watchers_told("t", readers=2, within_s=2.0, listeners=1)
+last_is_the_end = harness.end_shown_last("t", within_s=2.0)
+paced = harness.pace_kept("t", wait_s=10.0, requests=9, slack_s=0.5)
 kept_apart = harness.kept_out(leaks=["secret"], well={"t": 1})
 
 LIVED = (step(None, "STARTED"), step("STARTED", "SUCCESS"))
@@ -377,6 +380,25 @@ def progressing(shown: Any, *lines: str, status: int = 200) -> Scene:
     told = scene().truth("mark", 3.0, mark="working")
     fields = {"status": "STARTED", "progress": shown} if status == 200 else None
     return told.saw("answer", 4, "t", **answer(status, "status", None, fields=fields)).logged(*lines)
+
+
+def looked_on(*seen: tuple[float, str, int], who: str = "reader 1") -> Scene:
+    """Somebody was shown the task at moments; it returned at 5, and an answer that was held back was let go at 6."""
+    made = scene().returned(5).fault("heal", 6.0, name="hold answer")
+    for at, status, current in seen:
+        fields = {"status": status, "progress": {"current": current, "total": 4}}
+        made.saw("answer", at, "t", surface="socket", asked="status", reader=who, status=200, fields=fields)
+    return made
+
+
+def asking(*waited: float, hasty: bool = True) -> Scene:
+    """Requests came after these waits, whose pauses were left out, or were not."""
+    made = scene()
+    moments = [10.0 + number / 1000 for number, _ in enumerate(waited)]
+    for moment, (before, wait) in zip(moments[1:], pairwise(waited), strict=True):
+        if hasty:
+            made.truth("pause", moment, left_out_s=wait - before)
+    return made.saw("middlebox", 20.0, moments=moments)
 
 
 def waited(at: float = 6.0, exit_code: int = 0, status: str = "SUCCESS", held_back: int = 1) -> Scene:
@@ -841,6 +863,8 @@ PASSING += [
     (sane, progressing(None, NO_SENSE)),
     (told_who_waits, waited()),
     (watched_by_two, two_readers((3.0, 1, "STARTED"), (5.2, 2, "SUCCESS"))),
+    (last_is_the_end, looked_on((4.0, "STARTED", 1), (4.5, "STARTED", 3), (7.0, "SUCCESS", 3))),
+    (paced, asking(0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.2, 7.5, 9.0, 10.8)),
     (kept_apart, tried()),
 ]
 FAILING += [
@@ -904,6 +928,11 @@ FAILING += [
     (told_who_waits, waited(status="STARTED"), "wrong-answer"),
     (told_who_waits, waited(at=8.0), "late"),
     (watched_by_two, two_readers((3.0, 1, "STARTED")), "untold"),
+    (last_is_the_end, looked_on((7.0, "SUCCESS", 3), (7.1, "STARTED", 3)), "stale-last-frame"),
+    (last_is_the_end, looked_on((4.0, "STARTED", 3), (4.5, "STARTED", 1), (7.0, "SUCCESS", 3)), "backwards"),
+    (last_is_the_end, looked_on((8.5, "SUCCESS", 3)), "late"),
+    (paced, asking(0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 7.5, 9.0, 10.8), "late"),
+    (paced, asking(*range(11)), "too-many"),
     (watched_by_two, two_readers((8.0, 2, "SUCCESS")), "late"),
     (watched_by_two, two_readers((3.0, 1, "STARTED"), (5.2, 1, "SUCCESS")), "disorder"),
     (watched_by_two, two_readers((5.2, 2, "SUCCESS"), count=2), "many-subscriptions"),
@@ -918,6 +947,9 @@ UNKNOWN += [
     (told_who_waits, scene(), "a command that waited"),
     (told_who_waits, waited(held_back=0), "anything that the middlebox did"),
     (watched_by_two, scene(), "the end of t"),
+    (last_is_the_end, scene(), "the end of t"),
+    (paced, asking(0.0, 1.0, hasty=False), "pauses between them"),
+    (paced, asking(0.0, 1.0), "a wait of 10 s"),
     (kept_apart, scene(), "anything that is forbidden"),
     (given, scene(), "a result of t"),
     (status_told, scene().returned(5), "a status of t after its end"),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+import httpx2
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -14,6 +16,7 @@ from websockets.sync.client import connect
 
 from harness._followers import Followers
 from harness._middlebox import Middlebox, Sockets
+from harness._processes import await_until
 from harness._servers import LOOPBACK
 
 
@@ -108,6 +111,22 @@ def test_sockets_are_refused(box: Callable[[Sockets], Middlebox]) -> None:
     with pytest.raises(InvalidStatus) as refused:
         words(made.url)
     assert refused.value.response.status_code == 501
+
+
+def test_one_answer_is_held_and_no_other(box: Callable[[Sockets], Middlebox]) -> None:
+    """The answer to a request for the path that is named waits to be let go; later ones pass."""
+    made = box(Sockets.PASS)
+    made.hold_answer("/tasks/t")
+    with ThreadPoolExecutor(1) as pool, httpx2.Client(base_url=made.url, trust_env=False) as client:
+        held = pool.submit(httpx2.get, f"{made.url}/tasks/t", trust_env=False, timeout=30)
+        await_until("the answer that is held", lambda: made.answers_held == 1, 10)
+        others = [client.get(path).status_code for path in ("/tasks/u", "/tasks/t")]
+        waiting = not held.done()
+        made.let_go()
+
+        assert waiting
+        assert [held.result(10).status_code, *others] == [httpx2.codes.UPGRADE_REQUIRED] * 3
+        assert made.passed.requests == len(made.passed.moments) == 3
 
 
 def test_followers_keep_what_they_hear(beyond: str) -> None:

@@ -132,6 +132,23 @@ def test_a_connection_made_while_bytes_are_held_is_held_too(proxy: Proxy, connec
     assert heard(link) == PONG
 
 
+def test_the_answer_to_one_question_is_held_and_no_other(proxy: Proxy, connect: Callable[[], socket.socket]) -> None:
+    """What answers the question that is named waits to be let go; other connections, and later questions, pass."""
+    asked, other = connect(), connect()
+    proxy.hold_answer("PING")
+
+    asked.sendall(PING)
+    await_until("the answer that is held", lambda: proxy.answers_held == 1, PROMPT_S)
+    quiet = silent(asked)
+    meanwhile = ping(other)
+    proxy.let_go()
+
+    assert quiet
+    assert meanwhile == PONG
+    assert heard(asked) == PONG
+    assert ping(asked) == PONG
+
+
 def test_refusing_drops_the_present_and_refuses_the_next(proxy: Proxy, connect: Callable[[], socket.socket]) -> None:
     """Refusing ends present connections in order and new ones with ECONNREFUSED."""
     link = connect()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import CAPABILITIES, Place, Timing, UsageError
+from harness._api import status_fields
 from harness._subject import load_subject
 
 PLACE = Place(
@@ -236,3 +237,15 @@ def test_a_class_that_is_no_subject_is_refused(module: str, name: str, says: str
 
     assert message.startswith(f"subject {name!r}: ")
     assert says in message
+
+
+def test_a_status_of_other_names_is_told_in_the_names_of_the_harness(tmp_path: Path) -> None:
+    """What a subject's file says of its fields, and of those of a progress, is what its answers are read by."""
+    names = '[api.fields]\ntask_id = "id"\nstatus = "state"\n[api.progress_fields]\ncurrent = "done"\n'
+    shape = load_subject(write(tmp_path, API + names)).api
+    assert shape is not None
+
+    told = status_fields({"id": "t", "state": "STARTED", "progress": {"done": 1, "total": 4}}, shape)
+
+    assert told == {"task_id": "t", "status": "STARTED", "progress": {"current": 1, "total": 4}}
+    assert status_fields({"task_id": "t", "status": "STARTED"}, shape) is None

@@ -376,6 +376,15 @@ def report(self: Any, execution: str, *metas: Any, mark: str = "working") -> str
 
 
 @probe()
+def report_twice(self: Any, execution: str, first: Any, second: Any) -> str:
+    """Say so of its progress, stay at the mark `working`, say something else, and stay at the mark `later`."""
+    for meta, mark in ((first, "working"), (second, "later")):
+        self.update_state(state="PROGRESS", meta=meta)
+        hold_at(mark, self.request.id, execution)
+    return "reported"
+
+
+@probe()
 def hold_then_fail(self: Any, execution: str, mark: str = "working") -> None:
     """Stay at a mark, then raise."""
     hold_at(mark, self.request.id, execution)
