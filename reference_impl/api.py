@@ -24,8 +24,9 @@ import uvicorn
 from celery import Celery
 from fastapi import Body, Depends, FastAPI, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -33,6 +34,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from reference_impl.api_metrics import ApiMetrics, Counted
 from reference_impl.bounded import within
 from reference_impl.changes import Changes
 from reference_impl.connections import cause_of, open_engine
@@ -152,7 +154,9 @@ def create_api(settings: Settings, app: Celery | None = None) -> FastAPI:
         lifespan=lifespan,
         responses={code: {"model": Problem} for code in (400, 401, 413, 503)},
     )
+    metrics = ApiMetrics(settings, changes)
     api.add_middleware(_Bounded)
+    api.add_middleware(Counted, requests=metrics.requests)
     _tell_problems(api)
     api.state.who_calls = _who_calls(settings)
     _add_tasks(api, engine, changes)
@@ -172,6 +176,14 @@ def create_api(settings: Settings, app: Celery | None = None) -> FastAPI:
         told = Health(database=answers, changes=changes.connected)
         return JSONResponse(told.model_dump(), 200 if answers else 503)
 
+    @api.get("/metrics", response_class=PlainTextResponse, responses={403: {"model": Problem}})
+    def tell_prometheus(caller: Caller) -> Response:
+        """For Prometheus, with a token that sees every task."""
+        if caller.owner is not None:
+            raise _ProblemError(403, "limited", "metrics are about all tasks, and this token is for those of one owner")
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    _describe_problems(api)
     return api
 
 
@@ -357,9 +369,11 @@ def _place(cursor: str) -> Place:
     return Place(moment, task_id)
 
 
+_PROBLEM = {"schema": {"$ref": "#/components/schemas/Problem"}}
 _TITLES = {
     400: "The request cannot be understood",
     401: "Not authorised",
+    403: "Not for this token",
     404: "Not found",
     405: "Not done here",
     409: "There is no result, or nothing to cancel",
@@ -394,6 +408,16 @@ def _tell_problems(api: FastAPI) -> None:
     def away(_: Request, error: SQLAlchemyError) -> Response:
         logger.error("the registry failed: %s", cause_of(error))
         return _problem(503, "database", "the registry's database cannot be reached, or does not answer")
+
+
+def _describe_problems(api: FastAPI) -> None:
+    """In the API's description: what FastAPI cannot be told, that errors are problem documents, and none is a 422."""
+    for path in api.openapi()["paths"].values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+            for response in operation["responses"].values():
+                if _PROBLEM in response.get("content", {}).values():
+                    response["content"] = {"application/problem+json": _PROBLEM}
 
 
 class _Bounded:

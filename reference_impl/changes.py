@@ -86,14 +86,17 @@ class Changes:
         self._changed: set[str] = set()
         self._something = asyncio.Event()
         self.connected = False
+        self.watchers = 0
 
     @contextmanager
     def watching(self) -> Iterator[Watcher]:
         """A reader that is told nothing more when it leaves."""
         watcher = Watcher()
+        self.watchers += 1
         try:
             yield watcher
         finally:
+            self.watchers -= 1
             for task_id in watcher.tasks:
                 self.unsubscribe(watcher, task_id)
 

@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -17,15 +19,21 @@ from typing import Any
 
 import pytest
 import redis
+import uvicorn
+from pydantic import SecretStr
 from sqlalchemy import Engine, create_engine
 
 from harness._binaries import find_postgres, find_redis
-from harness._embedded_servers import start_servers
+from harness._embedded_servers import free_port, start_servers
 from harness._scratch import Scratch, default_root, remove_run
-from harness._servers import Servers, create_database, drop_database, open_redis
-from reference_impl.lifecycle import Event, Owner
+from harness._servers import LOOPBACK, Servers, create_database, drop_database, open_redis
+from reference_impl.api import create_api
+from reference_impl.lifecycle import Event, Failed, Owner, Published, Started, Succeeded
 from reference_impl.registry import Registry, Report
+from reference_impl.returned import form_of
 from reference_impl.schema import migrate
+from reference_impl.settings import ApiToken, load_settings
+from reference_impl.stored_results import Kept, keep
 
 PROJECT = Path(__file__).resolve().parent.parent
 _TEMPLATE = "template_registry"
@@ -34,6 +42,8 @@ Launch = Callable[..., subprocess.Popen[str]]
 RunPytest = Callable[..., subprocess.CompletedProcess[str]]
 Tracker = Callable[..., subprocess.CompletedProcess[str]]
 Tell = Callable[..., None]
+
+API_TOKEN = "token-of-everybody"  # noqa: S105 - of the tests
 
 
 def pytest_configure() -> None:
@@ -160,6 +170,43 @@ def tell(engine: Engine) -> Tell:
         registry.apply(Report(task_id, told, "w1@host", "as told", task_name="mail.send", worker_id="w1@host", **said))
 
     return report
+
+
+@pytest.fixture
+def api_url(registry_database: str, tmp_path: Path) -> Iterator[str]:
+    """Where an API serves the registry of this test."""
+    settings = load_settings(
+        database_url=registry_database, spool_directory=tmp_path, api_tokens=[ApiToken(token=SecretStr(API_TOKEN))]
+    )
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(create_api(settings), host=LOOPBACK, port=port, log_level="warning"))
+    serving = threading.Thread(target=server.run)
+    serving.start()
+    while not server.started:
+        time.sleep(0.01)  # the pace of looking
+    yield f"http://{LOOPBACK}:{port}"
+    server.should_exit = True
+    serving.join()
+
+
+@pytest.fixture
+def lives(engine: Engine, registry_database: str, tmp_path: Path) -> Registry:
+    """One task of each kind: waiting, failed, done, and one whose result has expired."""
+    registry, owner = Registry(engine), Owner(uuid.uuid4(), uuid.uuid4())
+    settings = load_settings(database_url=registry_database)
+
+    def tell(task: str, event: Any, **said: Any) -> None:
+        registry.apply(Report(task, event, "w1@host", "as told", task_name="mail.send", worker_id="w1@host", **said))
+
+    kept = keep(form_of({"sent": [1, 2]}), settings, lambda: tmp_path)
+    for task in ("done", "expired", "failed", "waiting"):
+        tell(task, Published())
+    for task in ("done", "expired", "failed"):
+        tell(task, Started(owner))
+    tell("done", Succeeded(owner), kept=kept)
+    tell("expired", Succeeded(owner), kept=Kept(**{**vars(kept), "expires_s": 0.001}))
+    tell("failed", Failed(owner), error_type="ValueError", error_message="no such town")
+    return registry
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,8 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
+from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
@@ -40,7 +42,7 @@ def settings(registry_database: str, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def api(settings: Settings) -> Iterator[httpx2.Client]:
+def api(settings: Settings) -> Iterator[TestClient]:
     """A client of the running API, with the token that sees everything."""
     with TestClient(create_api(settings), headers=FULL) as client:
         yield client
@@ -196,6 +198,7 @@ def test_who_waits_gets_what_is_true_when_the_time_is_over(api: httpx2.Client, t
         ("GET", "/tasks/t/result"),
         ("GET", "/tasks/t/result/content"),
         ("POST", "/tasks/t/cancel"),
+        ("GET", "/metrics"),
     ],
 )
 def test_without_a_token_nothing_is_told(
@@ -290,11 +293,28 @@ def test_a_database_that_is_away_is_told_as_such(settings: Settings) -> None:
     assert (health.status_code, health.json()) == (503, {"database": False, "changes": False})
 
 
-def test_the_schema_is_served(api: httpx2.Client) -> None:
-    """OpenAPI, with every path."""
-    paths = api.get("/openapi.json").json()["paths"]
+def test_prometheus_is_told_of_requests_watchers_and_open_tasks(api: TestClient, tell: Tell) -> None:
+    """By paths as they are described, so that nobody adds a series by asking; to who may see every task."""
+    tell("t", Published())
+    for path in ("/tasks/t", "/tasks/u", "/no/such/path", "/tasks/t?limit"):
+        api.get(path)
+    with api.websocket_connect("/tasks/t/monitor") as socket:
+        socket.receive_json()
+        told = api.get("/metrics")
+    numbers = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(told.text)
+        for sample in family.samples
+    }
 
-    assert {"/tasks", "/tasks/{task_id}", "/tasks/{task_id}/result", "/tasks/{task_id}/cancel", "/health"} <= set(paths)
+    assert told.headers["Content-Type"] == CONTENT_TYPE_LATEST
+    assert numbers["celery_tracker_api_requests_total", "/tasks/{task_id}", "200"] == 2
+    assert numbers["celery_tracker_api_requests_total", "/tasks/{task_id}", "404"] == 1
+    assert numbers["celery_tracker_api_requests_total", "404", "other"] == 1
+    assert numbers["celery_tracker_api_watchers",] == 1
+    assert numbers["celery_tracker_api_hears_changes",] == 1
+    assert numbers["celery_tracker_open_tasks", "PENDING"] == 1
+    assert api.get("/metrics", headers=ALICE).status_code == 403
 
 
 def test_an_api_that_nobody_could_use_is_not_made(settings: Settings) -> None:

@@ -5,19 +5,13 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-import uvicorn
-from pydantic import SecretStr
-from sqlalchemy import Engine
 
 from harness._embedded_servers import free_port
 from harness._servers import LOOPBACK
-from reference_impl.api import create_api
 from reference_impl.cli_tasks import (
     EXIT_EXPIRED,
     EXIT_FAILED,
@@ -27,58 +21,16 @@ from reference_impl.cli_tasks import (
     EXIT_USAGE,
 )
 from reference_impl.client import NotReadyError, TrackerClient, UnreachableError
-from reference_impl.lifecycle import Failed, Owner, Published, Started, Succeeded
+from reference_impl.lifecycle import Owner, Succeeded
 from reference_impl.registry import Registry, Report
-from reference_impl.returned import form_of
-from reference_impl.settings import ApiToken, load_settings
-from reference_impl.stored_results import Kept, keep
-from tests.conftest import Tracker
-
-TOKEN = "token-of-everybody"  # noqa: S105 - of this test
+from tests.conftest import API_TOKEN, Tracker
 
 
 @pytest.fixture
-def url(registry_database: str, tmp_path: Path) -> Iterator[str]:
-    """Where an API serves the registry of this test."""
-    settings = load_settings(
-        database_url=registry_database, spool_directory=tmp_path, api_tokens=[ApiToken(token=SecretStr(TOKEN))]
-    )
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(create_api(settings), host=LOOPBACK, port=port, log_level="warning"))
-    serving = threading.Thread(target=server.run)
-    serving.start()
-    while not server.started:
-        time.sleep(0.01)  # the pace of looking
-    yield f"http://{LOOPBACK}:{port}"
-    server.should_exit = True
-    serving.join()
-
-
-@pytest.fixture
-def ask(tracker: Tracker, url: str) -> Tracker:
+def ask(tracker: Tracker, api_url: str) -> Tracker:
     """Runs `celery-tracker tasks ...` against that API."""
-    given = {"CELERY_TRACKER_URL": url, "CELERY_TRACKER_TOKEN": TOKEN}
+    given = {"CELERY_TRACKER_URL": api_url, "CELERY_TRACKER_TOKEN": API_TOKEN}
     return lambda *arguments, **other: tracker("tasks", *arguments, **given | other)
-
-
-@pytest.fixture
-def lives(engine: Engine, registry_database: str, tmp_path: Path) -> Registry:
-    """One task of each kind: waiting, failed, done, and one whose result has expired."""
-    registry, owner = Registry(engine), Owner(uuid4(), uuid4())
-    settings = load_settings(database_url=registry_database)
-
-    def tell(task: str, event: Any, **said: Any) -> None:
-        registry.apply(Report(task, event, "w1@host", "as told", task_name="mail.send", worker_id="w1@host", **said))
-
-    kept = keep(form_of({"sent": [1, 2]}), settings, lambda: tmp_path)
-    for task in ("done", "expired", "failed", "waiting"):
-        tell(task, Published())
-    for task in ("done", "expired", "failed"):
-        tell(task, Started(owner))
-    tell("done", Succeeded(owner), kept=kept)
-    tell("expired", Succeeded(owner), kept=Kept(**{**vars(kept), "expires_s": 0.001}))
-    tell("failed", Failed(owner), error_type="ValueError", error_message="no such town")
-    return registry
 
 
 @pytest.mark.usefixtures("lives")
@@ -112,9 +64,9 @@ def test_each_end_has_its_exit_code(ask: Tracker, arguments: tuple[str, ...], ex
 
 
 @pytest.mark.usefixtures("lives")
-def test_statuses_have_the_names_of_the_api(ask: Tracker, url: str) -> None:
+def test_statuses_have_the_names_of_the_api(ask: Tracker, api_url: str) -> None:
     """`get --json` prints what the API answers; the table has the same names."""
-    with TrackerClient(url, TOKEN) as client:
+    with TrackerClient(api_url, API_TOKEN) as client:
         told = client.status("failed").model_dump(mode="json")
     run, table = ask("get", "failed", "--json"), ask("get", "failed")
 
@@ -160,11 +112,11 @@ def test_a_token_is_needed_and_has_to_be_right(ask: Tracker) -> None:
     assert all("CELERY_TRACKER_TOKEN" in run.stderr for run in runs)
 
 
-def test_waiting_ends_with_the_task(url: str, lives: Registry) -> None:
+def test_waiting_ends_with_the_task(api_url: str, lives: Registry) -> None:
     """The client is told of the end when it comes; a limit that is over before is an error with the last status."""
     owner = Owner(uuid4(), uuid4())
     ending = threading.Timer(0.3, lambda: lives.apply(Report("waiting", Succeeded(owner), "w1@host", "as told")))
-    with TrackerClient(url, TOKEN) as client:
+    with TrackerClient(api_url, API_TOKEN) as client:
         with pytest.raises(NotReadyError) as ran_out:
             client.wait("waiting", 0.1)
         ending.start()
@@ -178,5 +130,5 @@ def test_waiting_ends_with_the_task(url: str, lives: Registry) -> None:
 
 def test_something_else_at_the_url_is_no_tracker(servers: Any) -> None:
     """An address that answers in another language is told as such."""
-    with TrackerClient(f"http://{LOOPBACK}:{servers.redis.port}", TOKEN) as client, pytest.raises(UnreachableError):
+    with TrackerClient(f"http://{LOOPBACK}:{servers.redis.port}", API_TOKEN) as client, pytest.raises(UnreachableError):
         client.status("t")

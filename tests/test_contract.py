@@ -1,0 +1,65 @@
+"""The API against its own description: whatever is asked, it answers as its OpenAPI document says, and never fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis import Case, GenerationMode
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+
+from tests.conftest import API_TOKEN
+
+ABOUT_ONE = ["GET /tasks/{task_id}", "GET /tasks/{task_id}/result", "GET /tasks/{task_id}/result/content"]
+ASKED = ["GET /tasks", *ABOUT_ONE, "POST /tasks/{task_id}/cancel"]
+TASKS = ["done", "expired", "failed", "waiting"]
+SHORTLY_S = 0.05
+
+
+@pytest.mark.usefixtures("lives")
+@pytest.mark.parametrize(
+    ("label", "mode"),
+    [
+        *((label, mode) for label in ASKED for mode in GenerationMode),
+        ("GET /health", GenerationMode.POSITIVE),
+        ("GET /metrics", GenerationMode.POSITIVE),
+    ],
+)
+def test_whatever_is_asked(api_url: str, label: str, mode: GenerationMode) -> None:
+    """With a token: what the document allows and what it does not, about tasks that exist and such that do not."""
+    operation = schemathesis.openapi.from_url(f"{api_url}/openapi.json").find_operation_by_label(label)
+    assert operation is not None
+
+    @settings(max_examples=100, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy(mode), known=st.sampled_from([None, *TASKS]))
+    def ask(case: Case[Any], known: str | None) -> None:
+        if known is not None and "task_id" in case.path_parameters:
+            case.path_parameters["task_id"] = known
+        if isinstance(case.query.get("wait"), int | float) and case.query["wait"] > SHORTLY_S:
+            case.query["wait"] = SHORTLY_S
+        # Both judge requests as they were made up, and not as they were changed above.
+        beside_the_point: list[Any] = [negative_data_rejection, positive_data_acceptance]
+        case.call_and_validate(
+            headers={"Authorization": f"Bearer {API_TOKEN}"}, excluded_checks=beside_the_point, timeout=30
+        )
+
+    ask()
+
+
+@pytest.mark.parametrize("label", [*ASKED, "GET /metrics"])
+def test_nobody_is_answered_without_a_token(api_url: str, label: str) -> None:
+    """Whatever is asked without one is a 401, as the document says."""
+    operation = schemathesis.openapi.from_url(f"{api_url}/openapi.json").find_operation_by_label(label)
+    assert operation is not None
+
+    @settings(max_examples=20, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=operation.as_strategy())
+    def ask(case: Case[Any]) -> None:
+        answer = case.call_and_validate(headers={"Authorization": ""}, excluded_checks=[positive_data_acceptance])
+
+        assert answer.status_code == 401
+
+    ask()
