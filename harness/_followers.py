@@ -7,17 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.sync.client import ClientConnection
+from websockets.sync.client import connect as connect_and_wait
+
+from harness._processes import await_until
 
 OPEN_S = 10.0
+_CLOGGED_BYTES = 4096
+_STUCK_S = 0.5
+"""For so long nothing more comes in although something is asked for."""
 
 
 @dataclass(frozen=True)
@@ -90,18 +100,65 @@ class Followers:
         try:
             async with connect(
                 follower.url, additional_headers=dict(headers), open_timeout=OPEN_S, close_timeout=1, proxy=None
-            ) as socket:
+            ) as opened:
                 follower.opened = True
-                self._sockets[follower.name] = socket
-                async for text in socket:
+                self._sockets[follower.name] = opened
+                async for text in opened:
                     follower.heard.append(Heard(_message(text), time.monotonic(), datetime.now(UTC).isoformat()))
-                follower.closed = socket.close_code
+                follower.closed = opened.close_code
         except InvalidStatus as error:
             follower.refused = error.response.status_code
         except ConnectionClosed as error:
             follower.closed = error.rcvd.code if error.rcvd else 1006
         except (OSError, WebSocketException):
             follower.closed = 1006
+
+
+class Clog:
+    """A reader with a small buffer who takes nothing out of it, but asks until its server can send no more."""
+
+    def __init__(self, url: str, token: str, asking: Sequence[str], unsent: Callable[[int], int]) -> None:
+        """`unsent` gives how many bytes the server's kernel holds for this port of ours."""
+        self._url, self._token, self._asking, self._unsent = url, token, asking, unsent
+        self._socket: ClientConnection | None = None
+        self._opened = ExitStack()
+
+    def open(self) -> None:
+        """Raises NeverCame where what waits to be sent grows without end."""
+        place = urlsplit(self._url)
+        link = socket.socket()
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _CLOGGED_BYTES)
+        link.connect((str(place.hostname), int(place.port or 80)))
+        headers = {"Authorization": f"Bearer {self._token}"}
+        self._socket = self._opened.enter_context(
+            connect_and_wait(
+                self._url, sock=link, additional_headers=headers, compression=None, max_queue=1, close_timeout=0
+            )
+        )
+        before, since = 0, time.monotonic()
+
+        def full() -> bool | None:
+            nonlocal before, since
+            assert self._socket is not None
+            for text in self._asking:
+                self._socket.send(text)
+            if self.unsent != before:
+                before, since = self.unsent, time.monotonic()
+            return (before > 0 and time.monotonic() - since > _STUCK_S) or None
+
+        await_until("a buffer that stays full", full, OPEN_S)
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait on the server's side."""
+        return self._unsent(self._socket.socket.getsockname()[1]) if self._socket is not None else 0
+
+    def close(self) -> None:
+        """End it without a word."""
+        if self._socket is not None:
+            with suppress(OSError):  # the other side may have ended it first
+                self._socket.socket.shutdown(socket.SHUT_RDWR)
+        self._opened.close()
 
 
 def _message(text: str | bytes) -> Any:

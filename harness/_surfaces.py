@@ -5,8 +5,9 @@ They are asked as anybody's program asks, with or without a token, and what they
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,13 @@ from harness._api import Asked, answer_to, status_fields
 from harness._client import Links
 from harness._command import CommandRun
 from harness._errors import NeverCame
-from harness._followers import Follower, Followers
+from harness._faults import Evidence, Fault, once
+from harness._followers import Clog, Follower, Followers
 from harness._history import Kind
 from harness._middlebox import Middlebox, Sockets
 from harness._processes import Process
 from harness._proxy import Proxy
+from harness._sockets import unsent_to
 from harness._subject import ApiPlace, ApiShape
 
 if TYPE_CHECKING:
@@ -122,6 +125,21 @@ class Api:
         path = self.shape.paths["monitor" if task else "monitor-many"].format(task_id=task.id if task else "")
         url = self.place.url.replace("http", "ws", 1) + path + (f"?after={after}" if after is not None else "")
         return self.followers.start(url, self._token(token))
+
+    def clog(self, tasks: Sequence[Task]) -> Fault:
+        """Somebody who subscribes to tasks again and again, and takes nothing of what comes."""
+        url = self.place.url.replace("http", "ws", 1) + self.shape.paths["monitor-many"]
+        asking = [json.dumps({"type": "subscribe_task", "task_id": task.id}) for task in tasks]
+
+        def unsent(port: int) -> int:
+            return sum(unsent_to(member, port) for member in self.process.members()[:1])
+
+        clog = Clog(url, self.place.token, asking, unsent)
+
+        def landed() -> Evidence | None:
+            return {"unsent_bytes": clog.unsent} if clog.unsent else None
+
+        return Fault("clog", self.process.name, clog.open, once(landed), clog.close)
 
     def say(self, follower: Follower, text: str | bytes) -> None:
         """Send something on the socket of a reader."""

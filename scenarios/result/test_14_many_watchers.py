@@ -4,7 +4,8 @@ import pytest
 
 from harness import Cluster, watchers_told
 
-READERS = 300
+READERS, FEW, MANY = 300, 5, 30
+WEIGHTY = "x" * 100_000
 SOON_S = 5.0
 LISTENING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'listen%%'"
 
@@ -28,3 +29,28 @@ def test_one_task(cluster: Cluster) -> None:
     api.note_heard(*readers)
 
     cluster.judge(watchers_told(task.id, readers=READERS, within_s=SOON_S, listeners=1))
+
+
+@pytest.mark.promise("RESULT-14")
+def test_somebody_who_takes_nothing(cluster: Cluster) -> None:
+    """A socket of somebody who does not read is full to the brim; the task returns, and all others are told."""
+    api = cluster.api()
+    cluster.worker("a")
+    weighty = [cluster.publish("fail", WEIGHTY, queue="a") for _ in range(MANY)]
+    for each in weighty:
+        cluster.await_end(each, "FAILURE")
+    task = cluster.publish("report", {"current": 1, "total": 2}, queue="a")
+    task.await_mark()
+    readers = [api.follow(task) for _ in range(FEW)]
+    for reader in readers:
+        api.await_heard(reader, lambda reader: reader.heard)
+    cluster.note("listeners", count=cluster.query(LISTENING)[0][0])
+
+    cluster.inject(api.clog(weighty))
+    task.release()
+    cluster.await_end(task)
+    for reader in readers:
+        api.await_heard(reader, lambda reader: reader.closed)
+    api.note_heard(*readers)
+
+    cluster.judge(watchers_told(task.id, readers=FEW, within_s=SOON_S, listeners=1))
