@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -25,7 +24,7 @@ from rich.table import Table
 from sqlalchemy import Connection, Engine, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from reference_impl.cli_tasks import EXIT_UNKNOWN, EXIT_UNREACHABLE, EXIT_USAGE, AsJson, asking, count_of
+from reference_impl.cli_tasks import EXIT_UNKNOWN, EXIT_UNREACHABLE, EXIT_USAGE, AsJson, asking, count_of, short, whole
 from reference_impl.connections import open_engine
 from reference_impl.messages import NotKeptError, NotSentError
 from reference_impl.models import Attempt, AuditEntry, TaskRecord
@@ -139,12 +138,12 @@ def show_task(task_id: str, as_json: AsJson = False) -> None:
     tries = Table("started", "ended", "worker", "pid", "lost", title="attempts")
     for attempt in history["attempt_history"]:
         lost_too = "yes" if attempt["lost"] else ""
-        began, ended = _short(attempt["started_at"]), _short(attempt["ended_at"])
+        began, ended = short(attempt["started_at"]), short(attempt["ended_at"])
         tries.add_row(began, ended, attempt["worker_id"] or "", str(attempt["worker_pid"] or ""), lost_too)
     trail = Table("at", "from", "to", "who", "why", title="audit")
     for entry in history["audit"]:
         to = entry["to_status"] + (" (refused)" if entry["refused"] else "")
-        trail.add_row(_short(entry["at"]), entry["from_status"] or "", to, entry["who"], entry["why"])
+        trail.add_row(short(entry["at"]), entry["from_status"] or "", to, entry["who"], entry["why"])
     Console().print(table, tries, trail)
 
 
@@ -167,7 +166,7 @@ def list_workers(
     for state in states:
         row = state.row
         left, open_attempts = f"{row['lease_left_s']:.1f} s", str(row["open_attempts"])
-        since = _short(row["started_at"])
+        since = short(row["started_at"])
         table.add_row(
             row["node"], row["incarnation_id"], str(row["pid"]), since, left, open_attempts, state.liveness, state.why
         )
@@ -184,10 +183,10 @@ def list_lost(
     if as_json:
         _print_json(rows)
         return
-    table = Table("task", "name", "status", "reason", "worker", "completed", "why")
+    table = Table(whole("task"), "name", "status", "reason", "worker", "completed", "why")
     for row in rows:
         name, worker, why = row["task_name"] or "", row["worker_id"] or "", row["error_message"] or ""
-        table.add_row(row["task_id"], name, row["status"], row["reason"], worker, _short(row["completed_at"]), why)
+        table.add_row(row["task_id"], name, row["status"], row["reason"], worker, short(row["completed_at"]), why)
     Console().print(table)
     typer.echo(count_of(len(rows)) + (f", the newest {limit}" if len(rows) == limit else ""))
 
@@ -321,7 +320,7 @@ def _settings_of(app: Celery | None) -> Settings:
 
 
 def _print_report(report: SweepReport) -> None:
-    table = Table("task", "name", "worker", "liveness", "action", "why")
+    table = Table(whole("task"), "name", "worker", "liveness", "action", "why")
     for finding in report.findings:
         table.add_row(
             finding.task_id,
@@ -338,10 +337,6 @@ def _print_report(report: SweepReport) -> None:
 
 def _print_json(value: object) -> None:
     typer.echo(json.dumps(value, default=str, indent=2))
-
-
-def _short(moment: datetime | None) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S") + "Z" if moment else ""
 
 
 if __name__ == "__main__":

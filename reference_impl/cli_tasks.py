@@ -4,7 +4,7 @@ The names they print are the API's. A table or a sentence goes to a terminal, JS
 as JSON alone, so that it can be piped on. Ctrl-C ends the watching, and leaves the task alone.
 
 Exit codes: 0 success, 1 the task failed, was revoked, or cannot be cancelled, 2 usage, 3 unknown, 4 expired,
-5 the API cannot be reached, 124 the time ran out.
+5 the API cannot be reached, 124 the time ran out, 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from reference_impl.client import (
     ExpiredError,
@@ -40,6 +42,7 @@ EXIT_UNKNOWN = 3
 EXIT_EXPIRED = 4
 EXIT_UNREACHABLE = 5
 EXIT_TIMED_OUT = 124
+EXIT_INTERRUPTED = 130
 
 WAIT_S = 300.0
 
@@ -66,10 +69,15 @@ def list_tasks(
     if as_json:
         typer.echo(json.dumps([document.model_dump(mode="json") for document in found], indent=2))
         return
-    table = Table("task_id", "name", "status", "worker", "attempts", "queued_at", "started_at", "completed_at")
+    named, worker = (Column(each, overflow="fold", min_width=10) for each in ("name", "worker"))
+    table = Table(
+        whole("task_id"), named, whole("status"), worker, whole("queued_at"), whole("seconds"), box=SIMPLE_HEAD
+    )
     for document in found:
-        told = _told(document)
-        table.add_row(*(told.get(str(column.header), "") for column in table.columns))
+        took = "" if document.run_seconds is None else f"{document.run_seconds:.3f}"
+        table.add_row(
+            document.task_id, document.name, document.status, document.worker, short(document.queued_at)[5:], took
+        )
     Console().print(table)
     typer.echo(count_of(len(found)) + (f", the newest {limit}" if len(found) == limit else ""))
 
@@ -121,6 +129,16 @@ def cancel_task(
         _print_status(client.cancel(task_id, terminate=terminate), as_json=as_json)
 
 
+def whole(name: str) -> Column:
+    """A column that is not shortened while others can be: an id is there to be copied."""
+    return Column(name, no_wrap=True, overflow="fold")
+
+
+def short(moment: datetime | None) -> str:
+    """A moment in UTC, to the second."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") + "Z" if moment else ""
+
+
 def count_of(tasks: int) -> str:
     """How many there are, in words."""
     return "1 task" if tasks == 1 else f"{tasks} tasks"
@@ -136,6 +154,8 @@ def _client(url: str) -> Iterator[TrackerClient]:
     try:
         with TrackerClient(url, token) as client:
             yield client
+    except KeyboardInterrupt as error:
+        _end("interrupted; the task is left alone, and it goes on", EXIT_INTERRUPTED, error)
     except NotReadyError as error:
         _end(f"{error}; it goes on: ask again, or give a longer --timeout", EXIT_TIMED_OUT, error)
     except UnknownTaskError as error:
@@ -159,7 +179,7 @@ def _client(url: str) -> Iterator[TrackerClient]:
         )
 
 
-def _end(said: str, exit_code: int, cause: Exception) -> None:
+def _end(said: str, exit_code: int, cause: BaseException) -> None:
     typer.echo(said, err=True)
     raise typer.Exit(exit_code) from cause
 
@@ -169,10 +189,11 @@ def _watched(client: TrackerClient, task_id: str, timeout_s: float) -> StatusDoc
     console = Console(stderr=True)
     told = Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+        TextColumn("[dim]Ctrl-C ends the waiting, not the task"),
         console=console, transient=True, disable=not console.is_terminal,
     )  # fmt: skip
     with told as progress:
-        bar = progress.add_task(f"{task_id} (Ctrl-C ends the waiting, not the task)", total=None)
+        bar = progress.add_task(task_id, total=None)
         for status in client.follow(task_id, timeout_s):
             done = status.progress or {}
             said = " ".join(str(part) for part in (status.status, done.get("message")) if part)

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -15,13 +22,14 @@ from harness._servers import LOOPBACK
 from reference_impl.cli_tasks import (
     EXIT_EXPIRED,
     EXIT_FAILED,
+    EXIT_INTERRUPTED,
     EXIT_TIMED_OUT,
     EXIT_UNKNOWN,
     EXIT_UNREACHABLE,
     EXIT_USAGE,
 )
 from reference_impl.client import NotReadyError, TrackerClient, UnreachableError
-from reference_impl.lifecycle import Owner, Succeeded
+from reference_impl.lifecycle import Owner, Progressed, Started, Succeeded
 from reference_impl.registry import Registry, Report
 from tests.conftest import API_TOKEN, Tracker
 
@@ -126,6 +134,55 @@ def test_waiting_ends_with_the_task(api_url: str, lives: Registry) -> None:
     assert ran_out.value.status.status == "PENDING"
     assert status.successful
     assert time.monotonic() - began < 10
+
+
+def test_a_terminal_shows_a_bar_and_ctrl_c_ends_the_waiting_alone(
+    outside: dict[str, str], tmp_path: Path, api_url: str, lives: Registry
+) -> None:
+    """What the task says of itself is drawn as it comes; Ctrl-C leaves it alone, says so, and has a code of its own."""
+    owner, far = Owner(uuid4(), uuid4()), {"current": 1, "total": 4, "message": "one of four"}
+    lives.apply(Report("waiting", Started(owner), "w1@host", "as told"))
+    ours, theirs = pty.openpty()
+    given = {"CELERY_TRACKER_URL": api_url, "CELERY_TRACKER_TOKEN": API_TOKEN, "TERM": "xterm", "COLUMNS": "100"}
+    waiting = subprocess.Popen(
+        [sys.executable, "-m", "reference_impl", "tasks", "wait", "waiting"],
+        cwd=tmp_path,
+        env=outside | given,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    with os.fdopen(ours, "rb", buffering=0) as screen:
+        drawn = read_until(screen, "STARTED")
+        lives.apply(
+            Report("waiting", Progressed(owner), "w1@host", "as told", progress={"state": "PROGRESS", "meta": far})
+        )
+        drawn += read_until(screen, "25%")
+        os.kill(waiting.pid, signal.SIGINT)
+        drawn += read_until(screen, "it goes on")
+        exit_code = waiting.wait(10)
+    with TrackerClient(api_url, API_TOKEN) as client:
+        status = client.status("waiting")
+
+    assert "one of four" in drawn
+    assert "━" in drawn
+    assert "Ctrl-C" in drawn
+    assert exit_code == EXIT_INTERRUPTED
+    assert "Traceback" not in drawn
+    assert status.status == "STARTED"
+
+
+def read_until(screen: Any, text: str) -> str:
+    """What is drawn until this is; for ten seconds at most."""
+    drawn, deadline = b"", time.monotonic() + 10
+    while text not in drawn.decode(errors="replace"):
+        left = deadline - time.monotonic()
+        assert left > 0, f"no {text!r} in {drawn.decode(errors='replace')!r}"
+        if select.select([screen], [], [], left)[0]:
+            drawn += screen.read(4096)
+    return drawn.decode(errors="replace")
 
 
 def test_something_else_at_the_url_is_no_tracker(servers: Any) -> None:
