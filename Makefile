@@ -60,7 +60,7 @@ prove-cross: $(READY) ## every defect against every scenario (long)
 	@$(BIN)/python -m pytest -n $(JOBS) --prove=cross --runtime=$(RUNTIME) --broker=$(BROKER) scenarios $(ARGS)
 
 agree: $(READY) ## compare the last reports of two runtimes, promise by promise
-	@$(BIN)/python -m harness._agreement $(REPORTS)
+	@$(BIN)/python -m harness._agreement $(REPORTS) $(ARGS)
 
 images: $(READY) ## build the images that RUNTIME=containers needs
 	@$(BIN)/python -m harness._images

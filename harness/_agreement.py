@@ -77,10 +77,13 @@ def last_reports(home: Path) -> list[Report]:
     return sorted(list(found.values())[:2], key=lambda report: report.path)
 
 
-def compare(catalogue: Catalogue, first: Report, second: Report) -> list[Pair]:
-    """Every promise that one of them judged, or should have: what is uncovered is left out."""
+def compare(catalogue: Catalogue, first: Report, second: Report, wanted: Sequence[str] = ()) -> list[Pair]:
+    """Every promise, or those wanted, that one of them judged, or should have: what is uncovered is left out.
+
+    Raises UsageError for one that the catalogue does not have.
+    """
     pairs = []
-    for promise in catalogue.promises.values():
+    for promise in catalogue.select(wanted or list(catalogue.promises)):
         verdicts = [report.verdicts.get(promise.id, _ABSENT) for report in (first, second)]
         if not promise.covered and set(verdicts) <= {Verdict.UNCOVERED, _ABSENT}:
             continue
@@ -103,12 +106,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the comparison; 0 if they agree, 1 if not, 2 when there is nothing to compare."""
     parser = argparse.ArgumentParser(prog="python -m harness._agreement", description=__doc__.partition("\n")[0])
     parser.add_argument("reports", nargs="*", type=Path, metavar="REPORT", help="two report.json, or none")
+    parser.add_argument("--promise", action="append", default=[], metavar="ID", help="only this one, or this system")
     given: Any = parser.parse_args(arguments)
     try:
         if len(given.reports) not in {0, 2}:
             raise UsageError(f"name two reports, or none; got {len(given.reports)}")
         first, second = map(read_report, given.reports) if given.reports else last_reports(_HOME)
-        pairs = compare(load_catalogue(_CATALOGUE), first, second)
+        pairs = compare(load_catalogue(_CATALOGUE), first, second, given.promise)
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")
         return 2

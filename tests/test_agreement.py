@@ -80,6 +80,15 @@ def test_a_promise_that_was_not_run_is_a_disagreement(catalogue: Catalogue, tmp_
     assert disagreements(catalogue, tmp_path, AGREED, {"A-02": "pass"}) == ["A-01"]
 
 
+def test_a_part_is_compared_where_it_is_asked_for(catalogue: Catalogue, tmp_path: Path) -> None:
+    """What is not asked for is no disagreement, and what nobody has heard of is a mistake."""
+    first, second = (read_report(written(tmp_path, name, name, {"A-01": "pass"})) for name in ("one", "other"))
+
+    assert [pair.promise for pair in compare(catalogue, first, second, ["A-01"])] == ["A-01"]
+    with pytest.raises(UsageError, match="B"):
+        compare(catalogue, first, second, ["B"])
+
+
 def test_the_last_report_of_each_runtime_is_compared(tmp_path: Path) -> None:
     """Older ones, and runs without a report, are passed over."""
     written(tmp_path, "20260101-000000-aaaa", "embedded", AGREED)
