@@ -32,6 +32,7 @@ from harness._history import Entry, History, Kind
 from harness._journal import Journal
 from harness._local import LocalPrograms
 from harness._metrics import picked, scraped
+from harness._pressure import Pressure
 from harness._processes import OwnedProcess, Process, await_until
 from harness._proxy import Proxy
 from harness._runtime import Conditions, Runtime
@@ -164,6 +165,7 @@ class Cluster:
         self._undo = ExitStack()
         self._clients: dict[str, Client] = {}
         self._seen: dict[str, _Look] = {}
+        self._pressure = Pressure()
         self.view = self._open_view()
         self._undo.callback(self._close_view)
 
@@ -709,6 +711,8 @@ class Cluster:
         for fault in self._faults:
             self._note_landing(fault, fault.landed())
         self.judgement = certify(self.history, checks)
+        if pressure := self._pressure.value():
+            self.history.append(Kind.OBSERVATION, "info", "machine", value=pressure)  # for who reads it, not for checks
         if self.judgement.verdict is Verdict.FAIL:
             raise PromiseBroken(self.judgement.reason)
         if self.judgement.verdict is not Verdict.PASS:

@@ -563,6 +563,11 @@ def _explanation(
         entries = list(world.history)
         shown = _report.offending(entries, indices or [entry.index for entry in entries[-8:]])
         parts.append(f"History ({world.directory.relative_to(conformance.config.rootpath)}/history.jsonl):\n{shown}")
+        parts += [
+            f"The machine: for {entry.value['pressed_s']:.1f} of {entry.value['seconds']:.1f} s something "
+            "that could run had to wait for a processor."
+            for entry in world.history.observations("machine")[-1:]
+        ]
         parts += [f"Last lines of {process.name}:\n{process.tail(12)}" for process in world.processes]
     parts.append(f"Again: {replay_command(item.nodeid, conformance.run, outcome.defect)}")
     return "\n\n".join(parts)

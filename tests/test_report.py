@@ -16,6 +16,7 @@ import pytest
 
 from harness._catalogue import Catalogue, DefectEntry, Promise, load_catalogue
 from harness._history import History, Kind
+from harness._pressure import Pressure
 from harness._report import ScenarioOutcome, defect_rows, offending, promise_rows, write_proof
 from harness._run import Run, package_versions
 from harness._verdict import Verdict
@@ -122,6 +123,10 @@ def test_a_run_that_fails_and_its_replay(
     assert history.is_file()
     assert re.search(r"^> +\d+\.\d{3}s observation/info log harness", told.text, re.MULTILINE)
     assert re.search(r"^Last lines of client:\n.+succeeded", told.text, re.MULTILINE)
+    pressed = re.search(
+        r"^The machine: for \d+\.\d of \d+\.\d s something that could run had to", told.text, re.MULTILINE
+    )
+    assert (pressed is not None) is (Pressure().value() is not None)
     assert "Traceback" not in told.text
     assert "1 fail, " in told.text
     summary = told.text.partition("short test summary info")[2].splitlines()
