@@ -140,6 +140,7 @@ class _Keeping(Backend):
         except Exception as error:
             if getattr(request, "tracking_attempt", None) is None:
                 raise
+            request.tracking_untold = True
             _tell_of_absence(task_id, error)  # the task's own failure must not be replaced by this one
 
     @override

@@ -16,7 +16,7 @@ from celery.app.task import Context
 from celery.backends.base import Backend
 
 from reference_impl.bounded import NotInTimeError, within
-from reference_impl.waiters import tell_revoked
+from reference_impl.waiters import tell_done, tell_failed, tell_revoked
 
 _CLOCKS_AGREE = timedelta(seconds=5)
 """By so much a worker's clock may be behind the database's."""
@@ -60,10 +60,13 @@ class ResultBackend:
             return None
         return StoredEnd(meta["status"] == states.SUCCESS, meta.get("result"), at)
 
-    def tell_done(self, task_id: str, value: object) -> None:
-        """Store a result that the backend could not take when its task ended. Raises NoAnswerError."""
-        request = Context({"id": task_id, "delivery_info": {}})
-        self._within_bound(lambda backend: backend.store_result(task_id, value, states.SUCCESS, request=request))
+    def tell_done(self, task_id: str, value: object, waiters: Mapping[str, Any] | None) -> None:
+        """Tell whoever waits of a result that the backend could not take when its task ended. Raises NoAnswerError."""
+        self._within_bound(lambda backend: tell_done(backend, task_id, value, waiters))
+
+    def tell_failed(self, task_id: str, kind: str, message: str, waiters: Mapping[str, Any] | None) -> None:
+        """The same of a failure. Raises NoAnswerError."""
+        self._within_bound(lambda backend: tell_failed(backend, task_id, kind, message, waiters))
 
     def tell_revoked(self, task_id: str, reason: str, waiters: Mapping[str, Any] | None) -> None:
         """Tell whoever waits for the task that it was revoked. Raises NoAnswerError."""

@@ -17,7 +17,7 @@ from celery.app.task import get_actual_ignore_result
 from celery.exceptions import Reject, SoftTimeLimitExceeded, TimeLimitExceeded
 
 from reference_impl import incarnation
-from reference_impl.backend import kept_result
+from reference_impl.backend import expires_s, kept_result
 from reference_impl.guard import guard_tasks
 from reference_impl.lifecycle import (
     Cancelled,
@@ -43,7 +43,7 @@ from reference_impl.recorder import Recorder, Ticket, guarded
 from reference_impl.registry import NOT_PUBLISHED, Arguments, Report
 from reference_impl.settings import Policy, Settings
 from reference_impl.storable import readable, storable
-from reference_impl.stored_results import Kept
+from reference_impl.stored_results import Kept, untold_failure
 from reference_impl.waiters import tell_revoked, waiting_for
 from reference_impl.worker import Sweeper
 
@@ -224,8 +224,13 @@ class Handlers:
                 error_message=_limit(sender, exception) or self._said(exception),
                 error_traceback=self._traceback(einfo),
                 reason=_REASONS.get(kind, reason),
+                kept=self._untold(sender),
             )
         )
+
+    def _untold(self, task: Any) -> Kept | None:
+        """That the result backend could not be told of a failure, where it could not."""
+        return untold_failure(expires_s(self._app)) if getattr(task.request, "tracking_untold", False) else None
 
     def _failed_outside(self, task_id: str, sender: Any, exception: BaseException, **_: object) -> None:
         """Celery itself failed around the task's body, as when a result store refuses the result."""

@@ -69,9 +69,11 @@ _FIND = text("""
 """)
 # The clock's own time may change within a statement, so no index serves a comparison with it.
 _UNTOLD = text("""
-    SELECT * FROM celery_task_result
-    WHERE NOT told AND (body IS NOT NULL OR body_id IS NOT NULL)
-      AND coalesce(expires_at > statement_timestamp(), true)
+    SELECT s.*, r.status, r.error_type, r.error_message, a.waiters
+    FROM celery_task_result s JOIN celery_task_registry r USING (task_id)
+         LEFT JOIN celery_task_attempt a ON a.attempt_id = r.attempt_id
+    WHERE NOT s.told AND (s.body IS NOT NULL OR s.body_id IS NOT NULL OR r.status = 'FAILURE')
+      AND coalesce(s.expires_at > statement_timestamp(), true)
     ORDER BY task_id LIMIT :at_once
 """)
 _NOTE_TOLD = text("UPDATE celery_task_result SET told = true WHERE task_id = :task_id")
@@ -204,8 +206,13 @@ def pieces_of(engine: Engine, body_id: UUID) -> Iterator[bytes]:
         yield bytes(piece)
 
 
+def untold_failure(expires_s: float | None) -> Kept:
+    """What is kept of a failure that the result backend could not take: that it is to be told."""
+    return Kept(0, "", told=False, expires_s=expires_s)
+
+
 def untold(connection: Connection) -> Sequence[Row[Any]]:
-    """Some of the results, not expired, that the result backend could not be told of."""
+    """Some of the ends, not expired, that the result backend could not be told of, with who waits for them."""
     return connection.execute(_UNTOLD, {"at_once": _TELL_AT_ONCE}).all()
 
 

@@ -486,12 +486,15 @@ def _find_ended(this: _Pass, row: Row[Any], finding: Finding, end: StoredEnd) ->
 
 
 def _tell_untold(this: _Pass) -> None:
-    """Results that the backend could not take when their tasks ended; those that it still cannot take stay untold."""
+    """Ends that the backend could not take when they came; those that it still cannot take stay untold."""
     with this.engine.connect() as connection:
         rows = untold(connection)
     for row in rows:
         try:
-            this.backend.tell_done(row.task_id, value_for_backend(row))
+            if row.status == Status.FAILURE:
+                this.backend.tell_failed(row.task_id, row.error_type, row.error_message, row.waiters)
+            else:
+                this.backend.tell_done(row.task_id, value_for_backend(row), row.waiters)
         except NoAnswerError as error:
             logger.warning("tracking: the result backend still cannot be told of %s: %s", row.task_id, error)
             return

@@ -6,6 +6,7 @@ so an attempt keeps what its end would have to be told to.
 
 from __future__ import annotations
 
+import builtins
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ from celery import states
 from celery.app.task import Context
 from celery.backends.base import Backend
 from celery.exceptions import TaskRevokedError
+from celery.utils.serialization import create_exception_cls
 
 _NAMES = ("group", "group_index", "chord", "chain", "root_id", "parent_id")
 
@@ -30,12 +32,40 @@ def waiting_for(request: Any, *, limit_bytes: int) -> dict[str, Any] | None:
     return dict(json.loads(text)) if len(text) <= limit_bytes else None
 
 
+def tell_done(backend: Backend, task_id: str, value: object, waiters: Mapping[str, Any] | None) -> None:
+    """Store a result where it is waited for, and let the chord go on. Raises the backend's errors.
+
+    The rest of a chain was published when the task returned: that needs the broker, and no result backend.
+    """
+    request = _request(task_id, waiters)
+    backend.store_result(task_id, value, states.SUCCESS, request=request)
+    if request.chord:
+        backend.on_chord_part_return(request, states.SUCCESS, value)
+
+
+def tell_failed(backend: Backend, task_id: str, kind: str, message: str, waiters: Mapping[str, Any] | None) -> None:
+    """Store a failure where it is waited for, and let chord and chain end. Raises the backend's errors.
+
+    Error callbacks are not called: what they were is not kept.
+    """
+    known = getattr(builtins, kind, None)
+    own = known if isinstance(known, type) and issubclass(known, Exception) else create_exception_cls(kind, __name__)
+    backend.mark_as_failure(task_id, own(message), request=_request(task_id, waiters), call_errbacks=False)
+
+
 def tell_revoked(backend: Backend, task_id: str, reason: str, waiters: Mapping[str, Any] | None) -> None:
     """Store REVOKED where the result is waited for, and let chord and chain end. Raises the backend's errors.
 
     Error callbacks are not called: Celery does not call them for a revoked task either.
     """
-    request = Context({**(waiters or {}), "id": task_id, "delivery_info": {}})
     backend.mark_as_failure(
-        task_id, TaskRevokedError(reason), request=request, call_errbacks=False, state=states.REVOKED
+        task_id,
+        TaskRevokedError(reason),
+        request=_request(task_id, waiters),
+        call_errbacks=False,
+        state=states.REVOKED,
     )
+
+
+def _request(task_id: str, waiters: Mapping[str, Any] | None) -> Context:
+    return Context({**(waiters or {}), "id": task_id, "delivery_info": {}})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import Cluster, Mode, Task, error_told, outcome_unharmed, results_given, sever
+from harness import Cluster, Mode, Task, error_told, executed, outcome_unharmed, results_given, sever
 
 ONCE = {"CELERY_CONFORMANCE_RESULT_RETRIES": "1"}
 """Celery gives up its own attempts to store a result soon."""
@@ -40,12 +40,39 @@ def test_a_result(cluster: Cluster, away: str) -> None:
 @pytest.mark.promise("RESULT-16")
 @pytest.mark.parametrize("away", ["redis", "postgres"])
 def test_an_error(cluster: Cluster, away: str) -> None:
-    """The task fails during the outage; it is its own error that is told afterwards, and not that of the outage."""
+    """The task fails during the outage; its own error is told afterwards, not that of the outage, to `.get()` too."""
     api = cluster.api()
 
     task = ended_while(cluster, away, "hold_then_fail")
     api.ask("status", task)
     api.command("get", task)
+    cluster.result(task)
 
     words = {"type": ["ValueError"], "message": ["fails after all"]}
-    cluster.judge(error_told(task.id, code="exception", words=words, secrets=[]))
+    cluster.judge(
+        error_told(task.id, code="exception", words=words, secrets=[]),
+        outcome_unharmed({task.id: ("FAILURE", None)}),
+    )
+
+
+@pytest.mark.promise("RESULT-16")
+def test_a_chord(cluster: Cluster) -> None:
+    """The last member of a chord returns while Redis is away; afterwards the body of the chord is executed."""
+    worker = cluster.worker("a", concurrency=2, behind_proxy=True, environment=ONCE)
+    held, other, body = cluster.compose("chord over a hold", queue="a")
+    held.await_mark()
+    cluster.await_end(other)
+    assert worker.links is not None
+
+    outage = cluster.inject(sever(worker.links.redis, Mode.REFUSE))
+    held.release()
+    held.await_end()
+    cluster.await_record(held, {"SUCCESS"})
+    cluster.heal(outage)
+    for task in (held, body):
+        cluster.result(task)
+
+    cluster.judge(
+        executed(body.id, exactly=1),
+        outcome_unharmed({held.id: ("SUCCESS", "'released'"), body.id: ("SUCCESS", None)}),
+    )
