@@ -251,14 +251,19 @@ class Cluster:
             self._clients[name] = Client(self._start(process), links)
         return self._clients[name]
 
-    def api(self, name: str = "api", *, behind_proxy: bool = False) -> Api:
-        """Start an API of the subject, and wait until it says that it is well. Raises SetupBroken."""
+    def api(self, name: str = "api", *, behind_proxy: bool = False, like: Api | None = None) -> Api:
+        """Start an API of the subject, and wait until it says that it is well; `like` another one, with its tokens.
+
+        Raises SetupBroken.
+        """
         shape = self.subject.api
         assert shape is not None, f"{self.subject.name} has no API"
         label = self._label(name)
         host, port = self._assignment.runtime.listen_host, free_port()
         owner, token, owner_token = (f"{what}-{uuid.uuid4().hex}" for what in ("owner", "token", "token"))
         listening = ApiPlace(host, port, f"http://{host}:{port}", token, owner, owner_token)
+        if like is not None:
+            listening = replace(like.place, host=host, port=port, url=listening.url)
         links = self._links(label) if behind_proxy else None
         place = replace(self._place(links, self.timing), api=listening)
         argv = self.subject.command("api", place)

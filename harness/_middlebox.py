@@ -1,7 +1,8 @@
 """What may stand between a client and an API: something that does not know sockets, or that holds no answer back.
 
 It speaks HTTP with the client, and forwards each request by itself, so that it can treat sockets in another way, and
-keep an answer that the API has given already.
+keep an answer that the API has given already. Where the API is away it says so, as 502. What it leads to (`target`)
+may be changed at any time.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Passed:
     """What came through, and when requests did, on the monotonic clock."""
 
     requests: int = 0
+    messages: int = 0
     moments: list[float] = field(default_factory=list)
     sockets: int = 0
     held_back: int = 0
@@ -109,8 +111,12 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         asked = [(name, value) for name, value in parse_qsl(query) if box.holds or name != "wait"]
         headers = {name: value for name, value in self.headers.items() if name.lower() in {"authorization", "accept"}}
-        with httpx2.Client(trust_env=False, timeout=90.0, follow_redirects=False) as client:
-            answer = client.get(f"{box.target}{path}?{urlencode(asked)}", headers=headers)
+        try:
+            with httpx2.Client(trust_env=False, timeout=90.0, follow_redirects=False) as client:
+                answer = client.get(f"{box.target}{path}?{urlencode(asked)}", headers=headers)
+        except httpx2.HTTPError:
+            self._refuse(502)
+            return
         box.keep(path)
         self.send_response(answer.status_code)
         for name in ("content-type", "location", "result-size", "result-partial"):
@@ -125,16 +131,24 @@ class _Handler(BaseHTTPRequestHandler):
         box.passed.sockets += 1
         self.close_connection = True
         if box.sockets is Sockets.REFUSE:
-            self.send_response(501)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self._refuse(501)
             return
         place = urlsplit(box.target)
-        with socket.create_connection((str(place.hostname), int(place.port or 80))) as beyond:
+        try:
+            beyond = socket.create_connection((str(place.hostname), int(place.port or 80)))
+        except OSError:
+            self._refuse(502)
+            return
+        with beyond:
             lines = [self.requestline, *(f"{name}: {value}" for name, value in self.headers.items()), "", ""]
             beyond.sendall("\r\n".join(lines).encode("latin-1"))
             threading.Thread(target=_pump, args=(self.connection, beyond), daemon=True).start()
             self._pass_on(beyond)
+
+    def _refuse(self, status: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _pass_on(self, beyond: socket.socket) -> None:
         """From the API to the client: the answer to the handshake, and of what follows as much as may pass."""
@@ -152,6 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
                     box.passed.held_back += 1
                 else:
                     self.connection.sendall(message)
+                    box.passed.messages += 1
                 if box.sockets is Sockets.DROP:
                     box.passed.held_back += 1
                     break

@@ -32,6 +32,8 @@ PACE_S_MIN, PACE_S_MAX = 1.0, 30.0
 _ANSWER_S = 10.0
 _FIRST_WORD_S = 5.0
 """A socket that works tells at once how the task stands."""
+_FROM_A_PROXY = {502, 503, 504}
+"""What stands before an API answers so while it is away."""
 _GONE_S = 30.0
 """For so long somebody who waits puts up with an API that has answered before and does not now."""
 
@@ -136,11 +138,13 @@ class TrackerClient:
         Raises NotReadyError after `timeout_s`, and what `status` raises.
         """
         deadline = time.monotonic() + timeout_s
+        answered = False
         for status in self._pushed(task_id, deadline):
+            answered = True
             yield status
             if status.ready:
                 return
-        yield self._asked_for(task_id, deadline, timeout_s)
+        yield self._asked_for(task_id, deadline, timeout_s, answered=answered)
 
     def result(self, task_id: str, timeout_s: float = 0.0) -> Any:
         """What the task returned, waiting for up to `timeout_s`.
@@ -201,10 +205,12 @@ class TrackerClient:
             last = StatusDocument.model_validate(message)
             yield sequence, last
 
-    def _asked_for(self, task_id: str, deadline: float, limit_s: float) -> StatusDocument:
-        """The status once the task has ended; the API holds it back, and where it does not, this asks more seldom."""
+    def _asked_for(self, task_id: str, deadline: float, limit_s: float, *, answered: bool) -> StatusDocument:
+        """The status once the task has ended; the API holds it back, and where it does not, this asks more seldom.
+
+        One that has `answered` already, over a socket perhaps, may go away for a while.
+        """
         began = heard = time.monotonic()
-        answered = False
         while True:
             asked = time.monotonic()
             hold = max(0.0, min(deadline - asked, HOLD_S))
@@ -260,7 +266,8 @@ def _error_of(answer: httpx2.Response) -> TrackerError:
         problem = answer.json()
         code, detail = problem["code"], problem["detail"] or problem["title"]
     except (ValueError, KeyError, TypeError):
-        return UnreachableError(f"{answer.url} answers {answer.status_code}, and not as a tracker does")
+        said = f"{answer.url} answers {answer.status_code}, and not as a tracker does"
+        return UnreachableError(said, broke_off=answer.status_code in _FROM_A_PROXY)
     match answer.status_code:
         case 401:
             return NotAllowedError(detail)

@@ -2,10 +2,12 @@
 
 import pytest
 
-from harness import Cluster, Sockets, waiting_told
+from harness import Cluster, Sockets, kill, waiting_told
 
 SOON_S = 10.0
 """A socket that says nothing is given some seconds before it is given up."""
+BACK_S = 30.0
+"""For so long an API that was there may be away."""
 
 
 @pytest.mark.promise("RESULT-12")
@@ -28,3 +30,23 @@ def test_whatever_becomes_of_the_socket(cluster: Cluster, sockets: Sockets) -> N
 
     hindered = {Sockets.DROP: ["held_back"], Sockets.SILENCE: ["held_back"], Sockets.REFUSE: ["requests"]}
     cluster.judge(waiting_told(task.id, within_s=SOON_S, by="wait", hindered=["sockets", *hindered.get(sockets, [])]))
+
+
+@pytest.mark.promise("RESULT-12")
+@pytest.mark.parametrize("sockets", [Sockets.PASS, Sockets.REFUSE])
+def test_the_api_dies(cluster: Cluster, sockets: Sockets) -> None:
+    """The API is killed while a command waits, the task returns meanwhile, and another API takes its place."""
+    api = cluster.api()
+    cluster.worker("a")
+    task = cluster.hold("a")
+    box, beyond = api.behind(sockets)
+    finish = beyond.begin_command("wait", task)
+    cluster.await_seen("the wait", lambda: box.passed.messages or box.passed.requests or None)
+
+    cluster.inject(kill(api.process))
+    task.release()
+    cluster.await_end(task)
+    box.target = cluster.api("again", like=api).place.url
+    finish()
+
+    cluster.judge(waiting_told(task.id, within_s=BACK_S, by="wait"))

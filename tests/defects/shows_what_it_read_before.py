@@ -7,7 +7,7 @@ from reference_impl.status import StatusDocument
 
 
 def apply() -> None:
-    def asked_for(self: TrackerClient, task_id: str, deadline: float, limit_s: float) -> StatusDocument:
+    def asked_for(self: TrackerClient, task_id: str, deadline: float, limit_s: float, **_: object) -> StatusDocument:
         while True:
             status = self.status(task_id)
             if self.status(task_id).ready:
