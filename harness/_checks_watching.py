@@ -140,8 +140,8 @@ def pace_kept(task: str, *, wait_s: float, requests: int, slack_s: float) -> Che
     """Whoever has to ask for a task asks seldom, and yet would not have noticed its end late, whenever it had come.
 
     The requests are told by the note `middlebox`, on a clock that runs on by what the command's pauses left out. In
-    `wait_s` there may be so many of them, and between two no more than a second or a fifth of the wait, and no more
-    than 30 s; beside what requests take, which is `slack_s` at most. Violations: `too-many`, `late`.
+    `wait_s` there may be so many of them. Between two it may pause for a second or a fifth of the wait, and for no more
+    than 30 s; the requests themselves take what the machine takes, up to `slack_s`. Violations: `too-many`, `late`.
     """
 
     def examine(history: History) -> Finding:
@@ -161,8 +161,10 @@ def pace_kept(task: str, *, wait_s: float, requests: int, slack_s: float) -> Che
         asked = sum(each <= wait_s for each in waited)
         if asked > requests:
             inquiry.broken("too-many", f"{asked} requests in the first {wait_s:g} s of a wait", boxes[-1])
-        for before, then in pairwise(waited):
-            if then - before > min(max(1.0, then / 5), 30.0) + slack_s:
+        for (before, asked_then), (then, asks_again) in pairwise(zip(waited, boxes[-1].value["moments"], strict=True)):
+            limit_s = min(max(1.0, then / 5), 30.0)
+            paused_s = sum(pause.value["seconds"] for pause in pauses if asked_then < pause.at <= asks_again)
+            if paused_s > limit_s or then - before > limit_s + slack_s:
                 inquiry.broken("late", f"nothing was asked between {before:.1f} s and {then:.1f} s", boxes[-1])
         inquiry.seen()
         return inquiry.finding(f"{asked} requests in {wait_s:g} s")

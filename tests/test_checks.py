@@ -397,7 +397,7 @@ def asking(*waited: float, hasty: bool = True) -> Scene:
     moments = [10.0 + number / 1000 for number, _ in enumerate(waited)]
     for moment, (before, wait) in zip(moments[1:], pairwise(waited), strict=True):
         if hasty:
-            made.truth("pause", moment, left_out_s=wait - before)
+            made.truth("pause", moment, seconds=wait - before, left_out_s=wait - before)
     return made.saw("middlebox", 20.0, moments=moments)
 
 

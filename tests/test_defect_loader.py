@@ -107,7 +107,7 @@ def test_pauses_pass_faster_and_the_clock_tells_them_whole(run: Run, tmp_path: P
 
     assert said == "10 10\n"
     assert took_s < 5
-    assert (line["f"], line["life"], line["value"]) == ("pause", "command", {"left_out_s": 9.9})
+    assert (line["f"], line["life"], line["value"]) == ("pause", "command", {"seconds": 10, "left_out_s": 9.9})
 
 
 def test_a_hasty_process_still_gets_its_defect(run: Run, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Loaded into any Python process that has this directory on its PYTHONPATH. `time.sleep` sleeps for a part of what it is
 asked for, and `time.monotonic` and `time.time` go on by what was left out: all else takes the time that it takes.
-Each pause is journalled with the seconds that were left out.
+Each pause is journalled with its seconds, and with those that were left out.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ def _hasty_sleep(seconds: float, /) -> None:
     _left_out_s += left_out_s
     said = {"f": "pause", "task": None, "execution": None, "pid": os.getpid(), "life": _LIFE, "node": _LIFE}
     with _JOURNAL.open("a") as file:
-        file.write(json.dumps({**said, "at": _monotonic(), "value": {"left_out_s": left_out_s}}) + "\n")
+        file.write(
+            json.dumps({**said, "at": _monotonic(), "value": {"seconds": seconds, "left_out_s": left_out_s}}) + "\n"
+        )
 
 
 time.sleep = _hasty_sleep
