@@ -151,6 +151,8 @@ def create_api(settings: Settings, app: Celery | None = None) -> FastAPI:
     api = FastAPI(
         title="Celery task tracker",
         version="1",
+        docs_url=None,  # pages that load scripts from elsewhere
+        redoc_url=None,
         lifespan=lifespan,
         responses={code: {"model": Problem} for code in (400, 401, 413, 503)},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx2
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -47,6 +48,18 @@ def test_whatever_is_asked(api_url: str, label: str, mode: GenerationMode) -> No
         )
 
     ask()
+
+
+def test_nothing_else_is_served(api_url: str) -> None:
+    """The document names all that there is, but for itself and the sockets; no page loads scripts from elsewhere."""
+    described = httpx2.get(f"{api_url}/openapi.json", trust_env=False).json()["paths"]
+
+    assert {f"{method.upper()} {path}" for path, methods in described.items() for method in methods} == {
+        *ASKED,
+        "GET /health",
+        "GET /metrics",
+    }
+    assert {httpx2.get(f"{api_url}/{page}", trust_env=False).status_code for page in ("docs", "redoc", "")} == {404}
 
 
 @pytest.mark.parametrize("label", [*ASKED, "GET /metrics"])
