@@ -146,7 +146,7 @@ def pace_kept(task: str, *, wait_s: float, requests: int, slack_s: float) -> Che
 
     def examine(history: History) -> Finding:
         inquiry = Inquiry("pace-kept")
-        boxes = history.observations("middlebox")
+        boxes = [entry for entry in history.observations("middlebox") if entry.value["moments"]]
         pauses = history.truth("pause")
         if not boxes or not pauses:
             inquiry.lacking("requests, and pauses between them that were shortened")

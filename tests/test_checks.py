@@ -949,6 +949,7 @@ UNKNOWN += [
     (watched_by_two, scene(), "the end of t"),
     (last_is_the_end, scene(), "the end of t"),
     (paced, asking(0.0, 1.0, hasty=False), "pauses between them"),
+    (paced, asking(), "pauses between them"),
     (paced, asking(0.0, 1.0), "a wait of 10 s"),
     (kept_apart, scene(), "anything that is forbidden"),
     (given, scene(), "a result of t"),
