@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import httpx2
 
 _CHUNK = 65_536
+_CONNECT_S = 2.0
 
 
 class Sockets(StrEnum):
@@ -112,7 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
         asked = [(name, value) for name, value in parse_qsl(query) if box.holds or name != "wait"]
         headers = {name: value for name, value in self.headers.items() if name.lower() in {"authorization", "accept"}}
         try:
-            with httpx2.Client(trust_env=False, timeout=90.0, follow_redirects=False) as client:
+            patience = httpx2.Timeout(90.0, connect=_CONNECT_S)
+            with httpx2.Client(trust_env=False, timeout=patience, follow_redirects=False) as client:
                 answer = client.get(f"{box.target}{path}?{urlencode(asked)}", headers=headers)
         except httpx2.HTTPError:
             self._refuse(502)
@@ -135,7 +137,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         place = urlsplit(box.target)
         try:
-            beyond = socket.create_connection((str(place.hostname), int(place.port or 80)))
+            beyond = socket.create_connection((str(place.hostname), int(place.port or 80)), _CONNECT_S)
+            beyond.settimeout(None)
         except OSError:
             self._refuse(502)
             return

@@ -210,7 +210,7 @@ class TrackerClient:
 
         One that has `answered` already, over a socket perhaps, may go away for a while.
         """
-        began = heard = time.monotonic()
+        began, gone_since = time.monotonic(), None
         while True:
             asked = time.monotonic()
             hold = max(0.0, min(deadline - asked, HOLD_S))
@@ -218,11 +218,12 @@ class TrackerClient:
                 answer = self._ask("GET", _path(task_id), params={"wait": f"{hold:.3f}"}, timeout=hold + _ANSWER_S)
             except UnreachableError as error:
                 now = time.monotonic()
-                if not (answered or error.broke_off) or now - heard > _GONE_S or now > deadline:
+                gone_since = now if gone_since is None else gone_since  # a request that hangs has no part in it
+                if not (answered or error.broke_off) or now - gone_since > _GONE_S or now > deadline:
                     raise
                 time.sleep(PACE_S_MIN)  # the pace of looking for an API that is away; _GONE_S bounds it
                 continue
-            answered, heard = True, time.monotonic()
+            answered, gone_since, heard = True, None, time.monotonic()
             status = _document(answer)
             if status.ready:
                 return status

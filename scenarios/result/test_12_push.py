@@ -6,8 +6,8 @@ from harness import Cluster, Sockets, kill, waiting_told
 
 SOON_S = 10.0
 """A socket that says nothing is given some seconds before it is given up."""
-BACK_S = 30.0
-"""For so long an API that was there may be away."""
+BACK_S = 45.0
+"""Nobody ends the connections of a container that dies: a request that is held is given up after 30 s."""
 
 
 @pytest.mark.promise("RESULT-12")
