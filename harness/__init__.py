@@ -112,8 +112,9 @@ from harness._faults import (
     shut_down,
     terminate_connections,
 )
+from harness._followers import Follower
 from harness._history import Entry, History, Kind
-from harness._middlebox import Sockets
+from harness._middlebox import Middlebox, Sockets
 from harness._proxy import Mode
 from harness._subject import CAPABILITIES, METRICS, ApiPlace, ApiShape, Expiry, MetricsPlace, Place, Subject
 from harness._surfaces import Api
@@ -136,12 +137,14 @@ __all__ = [
     "Expiry",
     "Fault",
     "Finding",
+    "Follower",
     "HarnessError",
     "History",
     "Inquiry",
     "Judgement",
     "Kind",
     "MetricsPlace",
+    "Middlebox",
     "Mode",
     "NeverCame",
     "Place",

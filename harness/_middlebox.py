@@ -54,16 +54,11 @@ class Middlebox:
         self._server.box = self  # type: ignore[attr-defined]
         self.target, self.sockets, self.holds = target, sockets, holds
         self.name = "API"
-        self._held = 0
+        self.answers_held = 0
         self._about: str | None = None
         self._let_go = threading.Event()
         self.url = f"http://{host}:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, name="middlebox", daemon=True).start()
-
-    @property
-    def answers_held(self) -> int:
-        """How many answers `hold_answer` has caught."""
-        return self._held
 
     def hold_answer(self, about: str) -> None:
         """Keep the answer to the next request whose path has this text, until `let_go`."""
@@ -79,7 +74,7 @@ class Middlebox:
         """Called with an answer in hand: waits if it is the one to be held."""
         if self._about is not None and self._about in path:
             self._about = None
-            self._held += 1
+            self.answers_held += 1
             self._let_go.wait()
 
     def close(self) -> None:

@@ -80,10 +80,10 @@ class Api:
     ) -> None:
         """Ask again and again until the status of the answer is accepted; the last answer is noted, whatever it is."""
         request = Asked(asked, task.id, self.place.token)
-        timing = self.cluster.timing
-        deadline = time.monotonic() + (timing.patience_s if within_s is None else within_s)
-        while not accept(answer_to(request, self.place, self.shape)["status"]) and time.monotonic() < deadline:
-            time.sleep(0.05)  # the pace of asking, bounded by the deadline above
+        with suppress(NeverCame):
+            self.cluster.await_seen(
+                "an answer", lambda: accept(answer_to(request, self.place, self.shape)["status"]) or None, within_s
+            )
         self.ask(asked, task)
 
     def command(self, name: str, task: Task, *, timeout_s: float | None = None) -> CommandRun:
@@ -122,19 +122,17 @@ class Api:
 
         What is heard goes into the history by `note_heard`.
         """
-        path = self.shape.paths["monitor" if task else "monitor-many"].format(task_id=task.id if task else "")
-        url = self.place.url.replace("http", "ws", 1) + path + (f"?after={after}" if after is not None else "")
+        url = self._socket_url(task) + (f"?after={after}" if after is not None else "")
         return self.followers.start(url, self._token(token))
 
     def clog(self, tasks: Sequence[Task]) -> Fault:
         """Somebody who subscribes to tasks again and again, and takes nothing of what comes."""
-        url = self.place.url.replace("http", "ws", 1) + self.shape.paths["monitor-many"]
         asking = [json.dumps({"type": "subscribe_task", "task_id": task.id}) for task in tasks]
 
         def unsent(port: int) -> int:
             return sum(unsent_to(member, port) for member in self.process.members()[:1])
 
-        clog = Clog(url, self.place.token, asking, unsent)
+        clog = Clog(self._socket_url(None), self.place.token, asking, unsent)
 
         def landed() -> Evidence | None:
             return {"unsent_bytes": clog.unsent} if clog.unsent else None
@@ -169,6 +167,10 @@ class Api:
         box = Middlebox(self.place.url, self.cluster.proxy_host, sockets, holds=holds)
         self.cluster.at_hand(box.close)
         return box, replace(self, place=replace(self.place, url=box.url))
+
+    def _socket_url(self, task: Task | None) -> str:
+        path = self.shape.paths["monitor" if task else "monitor-many"].format(task_id=task.id if task else "")
+        return self.place.url.replace("http", "ws", 1) + path
 
     def _token(self, token: str | None) -> str | None:
         return self.place.token if token == FULL else token

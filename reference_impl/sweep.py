@@ -36,6 +36,7 @@ from sqlalchemy.exc import DBAPIError
 
 from reference_impl import metrics
 from reference_impl.backend import kept_result
+from reference_impl.connections import cause_of
 from reference_impl.deliveries import find_missing
 from reference_impl.lifecycle import (
     DeliveryLost,
@@ -393,8 +394,7 @@ def _close_or_tell(this: _Pass, row: Row[Any], verdict: tuple[Liveness, str]) ->
     except DBAPIError as error:
         if error.connection_invalidated:
             raise
-        cause = " ".join(str(error.orig).split())
-        return replace(_finding(row, verdict), why=f"{type(error.orig).__name__}: {cause}", action=FAILED)
+        return replace(_finding(row, verdict), why=f"{type(error.orig).__name__}: {cause_of(error)}", action=FAILED)
 
 
 def _finding(row: Row[Any], verdict: tuple[Liveness, str]) -> Finding:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -25,6 +24,7 @@ from sqlalchemy import Engine, create_engine
 
 from harness._binaries import find_postgres, find_redis
 from harness._embedded_servers import free_port, start_servers
+from harness._processes import await_until
 from harness._scratch import Scratch, default_root, remove_run
 from harness._servers import LOOPBACK, Servers, create_database, drop_database, open_redis
 from reference_impl.api import create_api
@@ -182,8 +182,7 @@ def api_url(registry_database: str, tmp_path: Path) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(create_api(settings), host=LOOPBACK, port=port, log_level="warning"))
     serving = threading.Thread(target=server.run)
     serving.start()
-    while not server.started:
-        time.sleep(0.01)  # the pace of looking
+    await_until("the API", lambda: server.started or None, 10)
     yield f"http://{LOOPBACK}:{port}"
     server.should_exit = True
     serving.join()

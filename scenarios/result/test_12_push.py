@@ -1,8 +1,10 @@
 """RESULT-12: who waits is told over a socket; and just the same where that is refused, breaks off, or stays silent."""
 
+from collections.abc import Callable
+
 import pytest
 
-from harness import Cluster, Sockets, kill, waiting_told
+from harness import Api, Cluster, Middlebox, Sockets, Task, kill, waiting_told
 
 SOON_S = 10.0
 """A socket that says nothing is given some seconds before it is given up."""
@@ -10,15 +12,20 @@ BACK_S = 45.0
 """Nobody ends the connections of a container that dies: a request that is held is given up after 30 s."""
 
 
-@pytest.mark.promise("RESULT-12")
-@pytest.mark.parametrize("sockets", [*Sockets])
-def test_whatever_becomes_of_the_socket(cluster: Cluster, sockets: Sockets) -> None:
-    """A command waits through something that treats sockets so; the task returns, and the command tells it."""
+def waited_for(cluster: Cluster, sockets: Sockets) -> tuple[Api, Task, Middlebox, Callable[[], object]]:
+    """A task that is held, and a command that waits for it through something that treats sockets so."""
     api = cluster.api()
     cluster.worker("a")
     task = cluster.hold("a")
     box, beyond = api.behind(sockets)
-    finish = beyond.begin_command("wait", task)
+    return api, task, box, beyond.begin_command("wait", task)
+
+
+@pytest.mark.promise("RESULT-12")
+@pytest.mark.parametrize("sockets", [*Sockets])
+def test_whatever_becomes_of_the_socket(cluster: Cluster, sockets: Sockets) -> None:
+    """A command waits through something that treats sockets so; the task returns, and the command tells it."""
+    _, task, box, finish = waited_for(cluster, sockets)
     cluster.await_seen("a socket", lambda: box.passed.sockets or None)
     if sockets is not Sockets.PASS:
         cluster.await_seen("a request", lambda: box.passed.requests or box.passed.held_back or None)
@@ -36,11 +43,7 @@ def test_whatever_becomes_of_the_socket(cluster: Cluster, sockets: Sockets) -> N
 @pytest.mark.parametrize("sockets", [Sockets.PASS, Sockets.REFUSE])
 def test_the_api_dies(cluster: Cluster, sockets: Sockets) -> None:
     """The API is killed while a command waits, the task returns meanwhile, and another API takes its place."""
-    api = cluster.api()
-    cluster.worker("a")
-    task = cluster.hold("a")
-    box, beyond = api.behind(sockets)
-    finish = beyond.begin_command("wait", task)
+    api, task, box, finish = waited_for(cluster, sockets)
     cluster.await_seen("the wait", lambda: box.passed.messages or box.passed.requests or None)
 
     cluster.inject(kill(api.process))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import Cluster, Mode, Task, error_told, executed, outcome_unharmed, results_given, sever
+from harness import Cluster, Mode, Task, Worker, error_told, executed, outcome_unharmed, results_given, sever
 
 ONCE = {"CELERY_CONFORMANCE_RESULT_RETRIES": "1"}
 """Celery gives up its own attempts to store a result soon."""
@@ -12,6 +12,12 @@ def ended_while(cluster: Cluster, away: str, name: str) -> Task:
     """A task that ends while its worker is cut off, and whose end has been recorded."""
     worker = cluster.worker("a", behind_proxy=True, environment=ONCE)
     task = cluster.hold("a", task=name)
+    end_while(cluster, worker, task, away)
+    return task
+
+
+def end_while(cluster: Cluster, worker: Worker, task: Task, away: str) -> None:
+    """Let a task end that is held, while its worker is cut off."""
     assert worker.links is not None
     outage = cluster.inject(sever(getattr(worker.links, away), Mode.REFUSE))
     task.release()
@@ -20,7 +26,6 @@ def ended_while(cluster: Cluster, away: str, name: str) -> Task:
         cluster.await_record(task, {"SUCCESS", "FAILURE"})
     cluster.heal(outage)
     cluster.await_record(task, {"SUCCESS", "FAILURE"})
-    return task
 
 
 @pytest.mark.promise("RESULT-16")
@@ -62,13 +67,8 @@ def test_a_chord(cluster: Cluster) -> None:
     held, other, body = cluster.compose("chord over a hold", queue="a")
     held.await_mark()
     cluster.await_end(other)
-    assert worker.links is not None
 
-    outage = cluster.inject(sever(worker.links.redis, Mode.REFUSE))
-    held.release()
-    held.await_end()
-    cluster.await_record(held, {"SUCCESS"})
-    cluster.heal(outage)
+    end_while(cluster, worker, held, "redis")
     for task in (held, body):
         cluster.result(task)
 

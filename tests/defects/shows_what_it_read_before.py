@@ -12,6 +12,6 @@ def apply() -> None:
             status = self.status(task_id)
             if self.status(task_id).ready:
                 return status
-            time.sleep(1)
+            time.sleep(1)  # the pace of asking; the scenario ends the task
 
     TrackerClient._asked_for = asked_for  # type: ignore[method-assign]
