@@ -96,6 +96,7 @@ from harness._container_faults import (
 from harness._errors import HarnessError, NeverCame, SetupBroken, UsageError
 from harness._faults import (
     Fault,
+    evict,
     exhaust_connections,
     expire_visibility,
     freeze,
@@ -180,6 +181,7 @@ __all__ = [
     "ends_kept",
     "error_told",
     "errors_counted",
+    "evict",
     "executed",
     "exhaust_connections",
     "exhaust_memory",

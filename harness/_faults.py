@@ -29,6 +29,11 @@ from harness._view import OWN_NAME
 
 Evidence = Mapping[str, Any]
 _TERMINATION_MS = 10_000
+_FILLER = "celery-conformance-filler-"
+_FILLER_BYTES = 65_536
+_FILLER_S = 30 * 86_400
+_FILLERS_MAX = 1000
+_SPARE_BYTES = 4 << 20
 
 
 @dataclass
@@ -311,7 +316,7 @@ def expire_visibility(server: Server, database: int) -> Fault:
 
 
 def lose_keys(server: Server, database: int, pattern: str) -> Fault:
-    """Let keys vanish as a server does that evicts them, or comes back without its data."""
+    """Let keys vanish as a server does that comes back without its data."""
     lost: list[int] = []
 
     def inject() -> None:
@@ -319,6 +324,45 @@ def lose_keys(server: Server, database: int, pattern: str) -> Fault:
             lost.append(sum(int(client.delete(key)) for key in list(client.scan_iter(pattern))))
 
     return Fault("lose keys", server.name, inject, lambda: {"keys": lost[0]} if lost and lost[0] else None)
+
+
+def evict(server: Server, database: int, pattern: str) -> Fault:
+    """Let the server run out of memory until healed: as more is written, it gives up what expires soonest.
+
+    Only keys that expire go, so queues stay. Evidence is the server's own count. Raises SetupBroken where keys of the
+    pattern outlast `_FILLERS_MAX` writes.
+    """
+    before: list[int] = []
+
+    def evicted(client: redis.Redis) -> int:
+        return int(client.info("stats")["evicted_keys"])
+
+    def inject() -> None:
+        with closing(open_redis(server, database)) as client:
+            before.append(evicted(client))
+            client.config_set("maxmemory-policy", "volatile-ttl")
+            client.config_set("maxmemory", int(client.info("memory")["used_memory"]) + _SPARE_BYTES)
+            for number in range(_FILLERS_MAX):
+                client.set(f"{_FILLER}{number}", "x" * _FILLER_BYTES, ex=_FILLER_S)
+                if next(client.scan_iter(pattern, count=1000), None) is None:
+                    return
+            raise SetupBroken(f"{server.name} keeps {pattern} although it has run out of memory")
+
+    def landed() -> Evidence | None:
+        if not before:
+            return None
+        with closing(open_redis(server, database)) as client:
+            gone = evicted(client) - before[0]
+        return {"evicted": gone} if gone else None
+
+    def heal() -> None:
+        with closing(open_redis(server, database)) as client:
+            client.config_set("maxmemory", 0)
+            client.config_set("maxmemory-policy", "noeviction")
+            for key in client.scan_iter(f"{_FILLER}*", count=1000):
+                client.delete(key)
+
+    return Fault("evict", server.name, inject, once(landed), heal)
 
 
 def refuse_messages(server: Server, database: int, queue: str) -> Fault:

@@ -21,6 +21,7 @@ from psycopg import sql
 from harness import (
     Fault,
     Mode,
+    evict,
     expire_visibility,
     freeze,
     hold_rows,
@@ -361,6 +362,24 @@ def test_paused_clients_are_answered_once_it_is_healed(own_servers: Servers) -> 
 
     assert landed["unanswered_s"] >= 0.2
     assert time.monotonic() - began < 1.0
+
+
+def test_eviction_takes_what_expires_and_leaves_queues(own_servers: Servers) -> None:
+    """The server itself gives up every key of the pattern, keeps what does not expire, and has its memory back."""
+    with closing(open_redis(own_servers.redis)) as client:
+        client.rpush("queue", "message")
+        for number in range(20):
+            client.set(f"result-{number}", "value", ex=60)
+        fault = evict(own_servers.redis, 0, "result-*")
+
+        fault.inject()
+        landed = fault.landed()
+        fault.heal()
+
+        assert landed is not None
+        assert landed["evicted"] >= 20
+        assert client.keys() == ["queue"]
+        assert client.config_get("maxmemory")["maxmemory"] == "0"
 
 
 def test_an_expired_visibility_moves_every_unacknowledged_message(servers: Servers) -> None:

@@ -1,8 +1,10 @@
 """RESULT-05: expired, unknown and pending are three different answers."""
 
+from collections.abc import Callable
+
 import pytest
 
-from harness import Cluster, Expiry, answers_apart, lose_keys
+from harness import Cluster, Expiry, Fault, answers_apart, evict, lose_keys
 
 RESULT_S = 2.0
 KNOWN_S = 3600.0
@@ -33,8 +35,9 @@ def test_told_apart(cluster: Cluster) -> None:
 
 
 @pytest.mark.promise("RESULT-05")
-def test_redis_has_lost_its_data(cluster: Cluster) -> None:
-    """The result backend loses everything: all are told apart as before, and a result that is kept is still given."""
+@pytest.mark.parametrize("loss", [lose_keys, pytest.param(evict, marks=pytest.mark.own_servers)])
+def test_redis_has_lost_its_data(cluster: Cluster, loss: Callable[..., Fault]) -> None:
+    """The result backend loses or evicts every result: all are told apart as before, and what is kept is given."""
     api = cluster.api()
     cluster.worker("a", expiry=Expiry(RESULT_S, KNOWN_S))
     cluster.worker("b")
@@ -45,7 +48,7 @@ def test_redis_has_lost_its_data(cluster: Cluster) -> None:
     unknown = cluster.unpublished("ok")
     api.await_answer("result", expired, lambda status: status != 200)
 
-    cluster.inject(lose_keys(cluster.servers.redis, cluster.redis_database, "celery-task-meta-*"))
+    cluster.inject(loss(cluster.servers.redis, cluster.redis_database, "celery-task-meta-*"))
     for task in (expired, waiting, unknown, kept):
         api.ask("result", task)
         api.ask("status", task)
