@@ -5,6 +5,14 @@ them tasks of the *workload*, arranges trouble by *marks* and *faults*, and ends
 hands the *history* to pure *checks*. What scenarios need is listed here; everything else is the harness's own.
 """
 
+from harness._agents import Agent
+from harness._checks_agents import (
+    agent_belongs,
+    agent_idle,
+    agent_linked,
+    cleaned_without,
+    transitions_logged,
+)
 from harness._checks_database import (
     connections_apart,
     failures_told,
@@ -100,6 +108,7 @@ from harness._faults import (
     exhaust_connections,
     expire_visibility,
     freeze,
+    hide_hash,
     hold_answer,
     hold_rows,
     kill,
@@ -126,6 +135,7 @@ from harness._view import Record, View
 __all__ = [
     "CAPABILITIES",
     "METRICS",
+    "Agent",
     "Api",
     "ApiPlace",
     "ApiShape",
@@ -161,6 +171,9 @@ __all__ = [
     "Violation",
     "Worker",
     "accounted_for",
+    "agent_belongs",
+    "agent_idle",
+    "agent_linked",
     "all_tracked",
     "answers_apart",
     "arguments_are",
@@ -169,6 +182,7 @@ __all__ = [
     "arguments_stored",
     "audited",
     "certify",
+    "cleaned_without",
     "cleanup_guarded",
     "closed_once",
     "closings_logged",
@@ -194,6 +208,7 @@ __all__ = [
     "gil_was_held",
     "heartbeat_moves",
     "heartbeat_stands",
+    "hide_hash",
     "hold_answer",
     "hold_rows",
     "kept_out",
@@ -235,6 +250,7 @@ __all__ = [
     "terminate_connections",
     "times_true",
     "transitions_legal",
+    "transitions_logged",
     "unchanged_between",
     "untouched_until",
     "wait_bounded",

@@ -21,7 +21,7 @@ SHOWN_BYTES = 65_536
 
 @dataclass(frozen=True)
 class Asked:
-    """One request: a path of the shape by its name, or one that begins with a slash."""
+    """One request about a task or an agent: a path of the shape by its name, or one that begins with a slash."""
 
     path: str
     task_id: str | None = None
@@ -29,6 +29,7 @@ class Asked:
     method: str = "GET"
     query: Mapping[str, Any] | None = None
     body: bytes | None = None
+    agent: str | None = None
 
 
 def healthy(place: ApiPlace, shape: ApiShape) -> bool | None:
@@ -47,7 +48,7 @@ def answer_to(asked: Asked, place: ApiPlace, shape: ApiShape) -> dict[str, Any]:
     size and the digest are told.
     """
     path = asked.path if asked.path.startswith("/") else shape.paths[asked.path]
-    path = path.format(task_id=asked.task_id or "")
+    path = path.format(task_id=asked.task_id or "", agent=asked.agent or "")
     given = {"Authorization": f"Bearer {asked.token}"} if asked.token is not None else {}
     value: dict[str, Any] = {"surface": "api", "asked": asked.path, "method": asked.method, "path": path}
     began = time.monotonic()

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 import psutil
 import psycopg
 
+from harness._agents import Agent
 from harness._api import healthy
 from harness._client import Client, ClientFailed, Links, packed
 from harness._command import CommandRun, outcome_of
@@ -202,7 +203,7 @@ class Cluster:
         argv = [sys.executable, "-m", "celery", "-A", self.subject.app, "worker", "-I", "celery_conformance_probe"]
         argv += ["-n", node, "--pool", pool, "-c", str(concurrency), "-Q", ",".join(queues or [name]), "-l", "INFO"]
         argv += ["--without-mingle", "--without-gossip"]
-        extra = {"CELERY_CONFORMANCE_NODE": node, **(environment or {})}
+        extra = {"CELERY_CONFORMANCE_NODE": node, **self._agents_run_by(), **(environment or {})}
         if beat is not None:
             argv += ["--beat", "--schedule", str(self.directory / f"{name}.schedule")]
             extra["CELERY_CONFORMANCE_BEAT"] = json.dumps({"queue": name, "tasks": dict(beat)})
@@ -283,6 +284,11 @@ class Cluster:
         followers = Followers()
         self.at_hand(followers.close)
         return Api(process, reached, self, followers, links)
+
+    def agent(self, name: str) -> Agent:
+        """An agent of the subject, by a name of its own; nothing runs it yet."""
+        assert self.subject.agents is not None, f"{self.subject.name} has no agents"
+        return Agent(name, self.subject.agents, self)
 
     def run_command(
         self, name: str, *flags: str, link: Proxy | None = None, timing: Timing | None = None
@@ -780,6 +786,12 @@ class Cluster:
             timing,
             self.state,
         )
+
+    def _agents_run_by(self) -> dict[str, str]:
+        shape = self.subject.agents
+        if shape is None:
+            return {}
+        return {"CELERY_CONFORMANCE_AGENT_RUN": shape.run, "CELERY_CONFORMANCE_AGENT_MEMORY": shape.memory}
 
     def _written_down(self, label: str, expiry: Expiry) -> Expiry:
         text = self.subject.expiry_file

@@ -369,18 +369,15 @@ def refuse_messages(server: Server, database: int, queue: str) -> Fault:
     """Have the broker refuse each message to an empty queue: what stands under its key until healed is no list."""
     before: list[int] = []
 
-    def refusals(client: redis.Redis) -> int:
-        return int(client.info("errorstats").get("errorstat_WRONGTYPE", {}).get("count", 0))
-
     def inject() -> None:
         with closing(open_redis(server, database)) as client:
-            before.append(refusals(client))
+            before.append(_refusals(client))
             if not client.set(queue, "refused by the conformance harness", nx=True):
                 raise SetupBroken(f"the queue {queue} is not empty")
 
     def landed() -> Evidence | None:
         with closing(open_redis(server, database)) as client:
-            refused = refusals(client) - before[0] if before else 0
+            refused = _refusals(client) - before[0] if before else 0
         return {"refused": refused} if refused else None
 
     def heal() -> None:
@@ -388,6 +385,34 @@ def refuse_messages(server: Server, database: int, queue: str) -> Fault:
             client.delete(queue)
 
     return Fault("refuse messages", queue, inject, once(landed), heal)
+
+
+def hide_hash(server: Server, database: int, key: str) -> Fault:
+    """Refuse whatever is asked about a hash: under its key stands something else until healed."""
+    aside = f"{key}-set-aside"
+    before: list[int] = []
+
+    def inject() -> None:
+        with closing(open_redis(server, database)) as client:
+            before.append(_refusals(client))
+            if not client.renamenx(key, aside):
+                raise SetupBroken(f"there is something under {aside}")
+            client.set(key, "refused by the conformance harness")
+
+    def landed() -> Evidence | None:
+        with closing(open_redis(server, database)) as client:
+            refused = _refusals(client) - before[0] if before else 0
+        return {"refused": refused} if refused else None
+
+    def heal() -> None:
+        with closing(open_redis(server, database)) as client:
+            client.rename(aside, key)
+
+    return Fault("hide hash", key, inject, once(landed), heal)
+
+
+def _refusals(client: redis.Redis) -> int:
+    return int(client.info("errorstats").get("errorstat_WRONGTYPE", {}).get("count", 0))
 
 
 def restart(server: Server, *, kill_it: bool = False, lose_data: bool = False) -> Fault:

@@ -51,6 +51,7 @@ CAPABILITIES = {
     "python-client": "a program asks the API through a client of the subject's own",
     "progress": "what a task says of its progress is shown",
     "large-results": "a result that is too large for the result backend is kept by reference",
+    "agents": "its tasks run named agents, of whose runs records, rows, progress in Redis and a process's memory tell",
 }
 STATUS_FIELDS = (
     "task_id",
@@ -72,7 +73,8 @@ STATUS_FIELDS = (
 )
 """What a status tells, in the harness's words."""
 PROGRESS_FIELDS = ("current", "total", "percent", "message", "at")
-API_PATHS = ("health", "status", "result", "list", "cancel", "monitor", "monitor-many")
+API_PATHS = ("health", "status", "result", "list", "cancel", "monitor", "monitor-many", "agents", "agent")
+AGENT_COLUMNS = ("name", "is_running", "current_task_id", "current_phase_message", "last_update", "last_error")
 METRICS = {
     "tracking_errors": "what could not be recorded, in time or at all",
     "sweeps": "sweeps that were made",
@@ -124,6 +126,23 @@ class ApiShape:
     owner_header: str | None = None
     list_items: str = "tasks"
     progress_fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class AgentShape:
+    """Where a subject's agents are run, and where it tells of them.
+
+    `run` is the context manager, `package.module:name`, that a task enters with an agent's name: it gives something
+    with `phase(message)`, `progress(current, total, message)` and the dictionary `memory`. `memory` gives what an agent
+    remembers in the process that asks. `columns` are those of `table`, by the names of `AGENT_COLUMNS`, which an API
+    uses too. `progress` is a hash in Redis that has a field for each task that runs an agent.
+    """
+
+    run: str
+    memory: str
+    table: str
+    columns: Mapping[str, str]
+    progress: str
 
 
 @dataclass(frozen=True)
@@ -222,6 +241,10 @@ class Subject(Protocol):
     def api(self) -> ApiShape | None:
         """Its own words for what its API serves, where it has one."""
 
+    @property
+    def agents(self) -> AgentShape | None:
+        """Where its agents are run and seen, where it has any."""
+
     def environment(self, place: Place) -> dict[str, str]:
         """Environment variables for every process of the subject."""
 
@@ -261,6 +284,7 @@ class TomlSubject:
     expiry_file: str | None = None
     expiry_variables: Mapping[str, str] = field(default_factory=dict)
     expiry_file_variables: Mapping[str, str] = field(default_factory=dict)
+    agents: AgentShape | None = None
 
     @property
     def tables(self) -> Mapping[str, str]:
@@ -347,7 +371,15 @@ def _from_toml(path: Path) -> TomlSubject:
         expiry_file=table.get("expiry", {}).get("file"),
         expiry_variables=table.get("expiry", {}).get("environment", {}),
         expiry_file_variables=table.get("expiry", {}).get("file_environment", {}),
+        agents=_agents(table.get("agents")),
     )
+
+
+def _agents(section: Mapping[str, Any] | None) -> AgentShape | None:
+    if section is None:
+        return None
+    columns = {name: name for name in AGENT_COLUMNS} | section.get("columns", {})
+    return AgentShape(section["run"], section["memory"], section["table"], columns, section["progress"])
 
 
 def _api(section: Mapping[str, Any] | None) -> ApiShape | None:
@@ -380,6 +412,7 @@ _EXPECTED = (
     "metrics",
     "expiry_file",
     "api",
+    "agents",
     "environment",
     "command",
     "open_view",
@@ -402,6 +435,7 @@ _KEYS: dict[str, type] = {
     "metrics": dict,
     "api": dict,
     "expiry": dict,
+    "agents": dict,
 }
 _SECTIONS: dict[str, dict[str, type]] = {
     "metrics": {"names": dict, "environment": dict},
@@ -415,6 +449,7 @@ _SECTIONS: dict[str, dict[str, type]] = {
         "environment": dict,
     },
     "expiry": {"file": str, "environment": dict, "file_environment": dict},
+    "agents": {"run": str, "memory": str, "table": str, "columns": dict, "progress": str},
 }
 _API_HEADERS = ("size", "partial")
 _ASKING = ("get", "result", "result-within", "wait", "wait-within", "cancel", "client-status")
@@ -438,6 +473,7 @@ def _known_names(path: Path, table: Mapping[str, Any]) -> None:
     _known_tables(path, table)
     _known_metrics(path, table)
     _known_api(path, table)
+    _known_agents(path, table)
 
 
 def _known_keys(path: Path, inside: str, section: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
@@ -498,6 +534,19 @@ def _known_api(path: Path, table: Mapping[str, Any]) -> None:
                 raise UsageError(f"subject {path}: [api.{part}]: {unknown(part[:-1], name, names)}")
     if missing := {"health", "status", "result"} - section.get("paths", {}).keys():
         raise UsageError(f"subject {path}: [api.paths] lacks {', '.join(sorted(missing))}")
+
+
+def _known_agents(path: Path, table: Mapping[str, Any]) -> None:
+    section = table.get("agents")
+    if section is None:
+        if "agents" in table["capabilities"]:
+            raise UsageError(f"subject {path}: the capability agents needs a table [agents]")
+        return
+    if missing := {"run", "memory", "table", "progress"} - section.keys():
+        raise UsageError(f"subject {path}: [agents] lacks {', '.join(sorted(missing))}")
+    for name in section.get("columns", {}):
+        if name not in AGENT_COLUMNS:
+            raise UsageError(f"subject {path}: [agents.columns]: {unknown('column', name, AGENT_COLUMNS)}")
 
 
 def _known_placeholders(path: Path, table: Mapping[str, Any]) -> None:

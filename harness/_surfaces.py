@@ -58,7 +58,7 @@ class Api:
     def ask(self, asked: str, task: Task | None = None, *, token: str | None = FULL, **how: Any) -> dict[str, Any]:
         """Ask for a path by its name in `API_PATHS`, or by itself, and note the answer; gives what is noted.
 
-        `token` is None for none; of `how`: `method`, `query`, `body`.
+        `token` is None for none; of `how`: `method`, `query`, `body`, `agent`.
         """
         request = Asked(asked, task.id if task else None, self._token(token), **how)
         value = answer_to(request, self.place, self.shape)

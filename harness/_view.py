@@ -25,6 +25,7 @@ class Record:
     task_id: str
     status: str
     name: str | None = None
+    agent: str | None = None
     detail: str | None = None
     worker_id: str | None = None
     worker_pid: int | None = None

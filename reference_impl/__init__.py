@@ -5,6 +5,7 @@
 Beside each worker a `keeper` renews its lease; `sweep` closes the tasks of workers that two witnesses call dead.
 """
 
+from reference_impl.agents import agent_memory, agent_run
 from reference_impl.connections import open_sessions
 from reference_impl.install import InstallError, install
 from reference_impl.progress import ProgressError, report_progress
@@ -15,6 +16,8 @@ __all__ = [
     "InstallError",
     "ProgressError",
     "Settings",
+    "agent_memory",
+    "agent_run",
     "install",
     "load_settings",
     "open_sessions",

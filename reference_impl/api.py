@@ -10,22 +10,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import hmac
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import uvicorn
 from celery import Celery
-from fastapi import Body, Depends, FastAPI, Path, Query, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import Body, FastAPI, Path, Query
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 from sqlalchemy import Engine, text
@@ -34,10 +30,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from reference_impl.api_agents import add_agents
+from reference_impl.api_callers import Caller, Overseer, Token, who_calls
 from reference_impl.api_metrics import ApiMetrics, Counted
+from reference_impl.api_problems import Problem, ProblemError, describe_problems, tell_problems
 from reference_impl.bounded import within
 from reference_impl.changes import Changes
-from reference_impl.connections import cause_of, open_engine
+from reference_impl.connections import open_engine
 from reference_impl.lifecycle import ENDED, Refusal, Revoked, Status
 from reference_impl.monitor import MESSAGE_CHARS_MAX, add_monitor
 from reference_impl.registry import Registry, Report
@@ -58,16 +57,6 @@ _BROKER_S = 2.0
 TaskId = Annotated[str, Path(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f/]+$")]
 
 
-class Problem(BaseModel):
-    """Why a request was not fulfilled (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str | None = None
-
-
 class Page(BaseModel):
     """A part of the list of tasks; `next` leads to the part after it."""
 
@@ -86,47 +75,6 @@ class Health(BaseModel):
 
     database: bool
     changes: bool = Field(description="whether it hears of changes; if not, whoever waits looks every second")
-
-
-@dataclass(frozen=True)
-class _Caller:
-    """Whose token a request carries, None may see every task; and the names of what nobody may see."""
-
-    owner: str | None
-    secrets: frozenset[str]
-
-
-_bearer = HTTPBearer(auto_error=False)
-
-
-def _known(request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> _Caller:
-    caller: _Caller | None = request.app.state.who_calls(given.credentials if given else "")
-    if caller is None:
-        raise _ProblemError(401, "unauthorised", "a bearer token is needed that this API knows")
-    return caller
-
-
-def _who_calls(settings: Settings) -> Callable[[str], _Caller | None]:
-    """Whose a token is; each is compared, in constant time, whether or not one before it is right."""
-    tokens = [(each.token.get_secret_value().encode(), each.owner) for each in settings.api_tokens]
-
-    def who_calls(said: str) -> _Caller | None:
-        given = said.encode("utf-8", "surrogatepass")
-        callers = [
-            _Caller(owner, settings.masked_names) for token, owner in tokens if hmac.compare_digest(token, given)
-        ]
-        return callers[0] if callers else None
-
-    return who_calls
-
-
-Caller = Annotated[_Caller, Depends(_known)]
-
-
-class _ProblemError(Exception):
-    def __init__(self, status: int, code: str, detail: str | None = None, **more: Any) -> None:
-        super().__init__(detail)
-        self.status, self.code, self.detail, self.more = status, code, detail, more
 
 
 def create_api(settings: Settings, app: Celery | None = None) -> FastAPI:
@@ -159,12 +107,13 @@ def create_api(settings: Settings, app: Celery | None = None) -> FastAPI:
     metrics = ApiMetrics(settings, changes)
     api.add_middleware(_Bounded)
     api.add_middleware(Counted, requests=metrics.requests)
-    _tell_problems(api)
-    api.state.who_calls = _who_calls(settings)
+    tell_problems(api)
+    api.state.who_calls = who_calls(settings)
     _add_tasks(api, engine, changes)
     _add_results(api, engine, changes)
     _add_cancellation(api, engine, app)
     add_monitor(api, changes, api.state.who_calls)
+    add_agents(api, engine, app)
 
     @api.get("/health", responses={503: {"model": Health}})
     def health() -> Response:
@@ -179,13 +128,11 @@ def create_api(settings: Settings, app: Celery | None = None) -> FastAPI:
         return JSONResponse(told.model_dump(), 200 if answers else 503)
 
     @api.get("/metrics", response_class=PlainTextResponse, responses={403: {"model": Problem}})
-    def tell_prometheus(caller: Caller) -> Response:
+    def tell_prometheus(_: Overseer) -> Response:
         """For Prometheus, with a token that sees every task."""
-        if caller.owner is not None:
-            raise _ProblemError(403, "limited", "metrics are about all tasks, and this token is for those of one owner")
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
-    _describe_problems(api)
+    describe_problems(api)
     return api
 
 
@@ -264,18 +211,16 @@ def _answer(engine: Engine, status: StatusDocument, *, stream: bool = False) -> 
         return Response(status.model_dump_json(), 202, {"Retry-After": "1"}, "application/json")
     if not status.successful:
         assert status.error is not None
-        raise _ProblemError(
+        raise ProblemError(
             409, status.error.code, f"the task ended as {status.status}", error=status.error.model_dump(mode="json")
         )
     if status.result_state is ResultState.NOT_KEPT:
-        raise _ProblemError(
-            409, "not-kept", "the task succeeded; its result was not kept (ignore_result, or too large)"
-        )
+        raise ProblemError(409, "not-kept", "the task succeeded; its result was not kept (ignore_result, or too large)")
     with engine.connect() as connection:
         row = find(connection, status.task_id)
     if row is None or row.expired or (row.body is None and row.body_id is None):
         times = {"completed_at": status.completed_at, "expired_at": status.result_expires_at}
-        raise _ProblemError(
+        raise ProblemError(
             410, "expired", "the result was kept until it expired", **{k: v and v.isoformat() for k, v in times.items()}
         )
     digest = base64.b64encode(bytes.fromhex(row.sha256)).decode()
@@ -298,19 +243,19 @@ def _add_cancellation(api: FastAPI, engine: Engine, app: Celery | None) -> None:
         """Revoke what has not begun; with `terminate`, end what is executed, which its worker then tells."""
         status = _read(engine, task_id, caller)
         if status.status in ENDED:
-            raise _ProblemError(409, "ended", f"the task has ended already ({status.status})")
+            raise ProblemError(409, "ended", f"the task has ended already ({status.status})")
         running = status.status is Status.STARTED
         if running and not (how and how.terminate):
-            raise _ProblemError(409, "running", 'the task is executed; `{"terminate": true}` ends it')
+            raise ProblemError(409, "running", 'the task is executed; `{"terminate": true}` ends it')
         if running and app is None:
-            raise _ProblemError(409, "running", "this API knows no application by which to reach the task's worker")
+            raise ProblemError(409, "running", "this API knows no application by which to reach the task's worker")
         if not running:
             said = "cancelled through the API"
             event = Revoked(terminated=False)
             report = Report(task_id, event, "api", said, status.name, reason="revoked", error_message=said)
             decision = registry.apply(report).decision
             if isinstance(decision, Refusal):
-                raise _ProblemError(409, "running", decision.why)
+                raise ProblemError(409, "running", decision.why)
         if app is not None:
             _tell_workers(app, task_id, terminate=running)
         return _read(engine, task_id, caller)
@@ -322,13 +267,11 @@ def _tell_workers(app: Celery, task_id: str, *, terminate: bool) -> None:
         within(_BROKER_S, "cancellation", lambda: app.control.revoke(task_id, terminate=terminate))
     except Exception as error:
         if terminate:
-            raise _ProblemError(
-                503, "broker", "the broker cannot be reached, and only it reaches the worker"
-            ) from error
+            raise ProblemError(503, "broker", "the broker cannot be reached, and only it reaches the worker") from error
         logger.warning("the workers cannot be told that %s is cancelled: %s", task_id, error)
 
 
-async def _settled(engine: Engine, changes: Changes, task_id: str, caller: _Caller, wait_s: float) -> StatusDocument:
+async def _settled(engine: Engine, changes: Changes, task_id: str, caller: Token, wait_s: float) -> StatusDocument:
     """The status once the task has ended, or as it is when `wait_s` is over."""
     status = await run_in_threadpool(_read, engine, task_id, caller)
     if status.ready or wait_s <= 0:
@@ -344,7 +287,7 @@ async def _settled(engine: Engine, changes: Changes, task_id: str, caller: _Call
     return status
 
 
-def _read(engine: Engine, task_id: str, caller: _Caller) -> StatusDocument:
+def _read(engine: Engine, task_id: str, caller: Token) -> StatusDocument:
     with engine.connect() as connection:
         status = read_status(connection, task_id, owner=caller.owner, secrets=caller.secrets)
     if status is None:
@@ -352,8 +295,8 @@ def _read(engine: Engine, task_id: str, caller: _Caller) -> StatusDocument:
     return status
 
 
-def _unknown(task_id: str) -> _ProblemError:
-    return _ProblemError(404, "unknown", f"no task {task_id!r} is known; it may have been forgotten long after its end")
+def _unknown(task_id: str) -> ProblemError:
+    return ProblemError(404, "unknown", f"no task {task_id!r} is known; it may have been forgotten long after its end")
 
 
 def _cursor(place: Place) -> str:
@@ -365,61 +308,10 @@ def _place(cursor: str) -> Place:
         at, task_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
         moment = datetime.fromisoformat(at)
     except (ValueError, TypeError, binascii.Error) as error:
-        raise _ProblemError(400, "cursor", "`cursor` is none that this API gave") from error
+        raise ProblemError(400, "cursor", "`cursor` is none that this API gave") from error
     if not isinstance(task_id, str) or "\0" in task_id or moment.tzinfo is None:
-        raise _ProblemError(400, "cursor", "`cursor` is none that this API gave")
+        raise ProblemError(400, "cursor", "`cursor` is none that this API gave")
     return Place(moment, task_id)
-
-
-_PROBLEM = {"schema": {"$ref": "#/components/schemas/Problem"}}
-_TITLES = {
-    400: "The request cannot be understood",
-    401: "Not authorised",
-    403: "Not for this token",
-    404: "Not found",
-    405: "Not done here",
-    409: "There is no result, or nothing to cancel",
-    410: "The result has expired",
-    413: "The request is too large",
-    503: "Not possible for now",
-}
-
-
-def _problem(status: int, code: str, detail: str | None, **more: Any) -> JSONResponse:
-    title = _TITLES.get(status, "The request was refused")
-    content = {"type": f"urn:celery-tracker:{code}", "title": title, "status": status, "code": code, "detail": detail}
-    headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}.get(status)
-    return JSONResponse(content | more, status, headers, "application/problem+json")
-
-
-def _tell_problems(api: FastAPI) -> None:
-    @api.exception_handler(_ProblemError)
-    def problem(_: Request, error: _ProblemError) -> Response:
-        return _problem(error.status, error.code, error.detail, **error.more)
-
-    @api.exception_handler(HTTPException)
-    def refused(_: Request, error: HTTPException) -> Response:
-        return _problem(error.status_code, "refused", str(error.detail))
-
-    @api.exception_handler(RequestValidationError)
-    def invalid(_: Request, error: RequestValidationError) -> Response:
-        said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        return _problem(400, "invalid", said[:2000])
-
-    @api.exception_handler(SQLAlchemyError)
-    def away(_: Request, error: SQLAlchemyError) -> Response:
-        logger.error("the registry failed: %s", cause_of(error))
-        return _problem(503, "database", "the registry's database cannot be reached, or does not answer")
-
-
-def _describe_problems(api: FastAPI) -> None:
-    """In the API's description: what FastAPI cannot be told, that errors are problem documents, and none is a 422."""
-    for path in api.openapi()["paths"].values():
-        for operation in path.values():
-            operation["responses"].pop("422", None)
-            for response in operation["responses"].values():
-                if _PROBLEM in response.get("content", {}).values():
-                    response["content"] = {"application/problem+json": _PROBLEM}
 
 
 class _Bounded:

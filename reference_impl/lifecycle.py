@@ -214,6 +214,17 @@ class Refusal:
 Decision = Transition | Unchanged | Refusal
 
 
+def attempt_of(event: Event) -> UUID | None:
+    """The attempt that an event speaks of, where it knows it."""
+    match event:
+        case WorkerLost(attempt_id=attempt_id) | Requeued(attempt_id=attempt_id):
+            return attempt_id
+        case Published() | Received() | NotPublished() | Revoked() | DeliveryLost() | RedeliveryOverdue():
+            return None
+        case _:
+            return event.owner.attempt_id
+
+
 def decide(standing: Standing | None, event: Event) -> Decision:  # noqa: C901, PLR0912 - one case for each event
     """What `event` does to a record that stands so; None is a task without a record."""
     match event:

@@ -53,6 +53,7 @@ class TaskRecord(Base):
     task_id: Mapped[str] = mapped_column(primary_key=True)
     task_name: Mapped[str | None]
     owner: Mapped[str | None]
+    agent: Mapped[str | None]
     status: Mapped[str]
     detail: Mapped[str | None]
     worker_id: Mapped[str | None]
@@ -175,6 +176,26 @@ class Incarnation(Base):
     started_at: Mapped[datetime]
     renewed_at: Mapped[datetime]
     silent_at: Mapped[datetime | None]
+
+
+class AgentState(Base):
+    """One agent, as the newest of its runs left it; it runs as long as it has a current task."""
+
+    __tablename__ = "celery_agent"
+    __table_args__ = (
+        CheckConstraint("is_running = (current_task_id IS NOT NULL)", name="running"),
+        Index(None, "current_task_id", postgresql_where=text("current_task_id IS NOT NULL")),
+    )
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    is_running: Mapped[bool]
+    current_task_id: Mapped[str | None]
+    current_attempt_id: Mapped[UUID | None]
+    current_phase_message: Mapped[str | None]
+    run_began_at: Mapped[datetime]
+    last_update: Mapped[datetime]
+    last_task_id: Mapped[str | None]
+    last_error: Mapped[str | None]
 
 
 class SweepPulse(Base):

@@ -15,6 +15,7 @@ from reference_impl.models import TaskRecord
 from reference_impl.registry import Report, apply_within, lease_holds
 from reference_impl.rollcall import call_the_roll
 from reference_impl.settings import Settings
+from reference_impl.transitions import tell
 
 _TASKS = cast("Table", TaskRecord.__table__)
 
@@ -103,5 +104,7 @@ def requeue(engine: Engine, app: Celery, task_id: str, who: str) -> None:
             raise NotRequeuedError(f"it ended as {ended}, and not by a loss: publish it anew, under another id")
         message = find(connection, task_id)
         again = Requeued(row.attempt_id if row.status == Status.STARTED else None, by_hand=True)
-        apply_within(connection, Report(task_id, again, who, "requeued by hand", task_name=row.task_name))
+        report = Report(task_id, again, who, "requeued by hand", task_name=row.task_name)
+        outcome = apply_within(connection, report)
         send(app, message)
+    tell(report, outcome)

@@ -19,6 +19,7 @@ import psutil
 from sqlalchemy import Connection, Engine, Interval, Row, Table, bindparam, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from reference_impl.agent_rows import AgentChange, AgentWord, Step, abandon, take_word
 from reference_impl.lifecycle import (
     Cancelled,
     Decision,
@@ -44,11 +45,13 @@ from reference_impl.lifecycle import (
     Transition,
     Unchanged,
     WorkerLost,
+    attempt_of,
     decide,
 )
 from reference_impl.messages import Message, keep
 from reference_impl.models import Attempt, AuditEntry, TaskRecord
 from reference_impl.stored_results import Kept, discard_file, put
+from reference_impl.transitions import tell
 
 AWAITING_REDELIVERY = "awaiting redelivery"
 NOT_PUBLISHED = "not-published"
@@ -73,6 +76,7 @@ class Report:
     arguments: Callable[[], Arguments] | None = None
     result: Any = None
     progress: Any = None
+    agent: AgentWord | None = None
     error_type: str | None = None
     error_message: str | None = None
     error_traceback: str | None = None
@@ -96,11 +100,15 @@ class Report:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a report, the status before it, and how many attempts before a start were lost to a death."""
+    """What became of a report: of the task, whose status before it is told, and of agents.
+
+    `losses` is how many attempts before a start were lost to a death.
+    """
 
     decision: Decision
     before: Status | None
     losses: int = 0
+    agents: tuple[AgentChange, ...] = ()
 
     @property
     def may_run(self) -> bool:
@@ -119,8 +127,11 @@ class Registry:
         """Take or refuse the report. Raises SQLAlchemy's errors; then nothing of the record changed."""
         if isinstance(report.event, Published):
             with self._by_statement.connect() as connection:
-                if _insert_published(connection, report):
-                    return Outcome(Transition(Status.PENDING), None)
+                inserted = _insert_published(connection, report)
+            if inserted:
+                outcome = Outcome(Transition(Status.PENDING), None)
+                tell(report, outcome)
+                return outcome
         if isinstance(report.event, Started):
             # Committed on its own: if this process dies before the record's turn, the attempt still names it.
             with self._by_statement.connect() as connection:
@@ -129,13 +140,14 @@ class Registry:
             if report.message is not None:
                 keep(connection, report.task_id, report.message)
             outcome = apply_within(connection, report)
+        tell(report, outcome)
         if report.kept is not None:
             discard_file(report.kept)
         return outcome
 
 
 def apply_within(connection: Connection, report: Report) -> Outcome:
-    """Take or refuse the report as part of the caller's transaction."""
+    """Take or refuse the report as part of the caller's transaction; who commits it has the log `tell` of it."""
     if isinstance(report.event, Received):
         return Outcome(Unchanged(), None)  # that a worker has it is not kept, only what it has
     age_at_least = report.age
@@ -172,7 +184,8 @@ def apply_within(connection: Connection, report: Report) -> Outcome:
         # A worker's main process does not know the attempt that it reports the end of; the record does.
         ended = attempt_of(report.event) or (row.attempt_id if isinstance(decision, Transition) else None)
         _close_attempt(connection, ended, at)
-    return Outcome(decision, before, _count_losses(connection, report, row, fate))
+    agents = _move_agents(connection, report, decision, row, at)
+    return Outcome(decision, before, _count_losses(connection, report, row, fate), agents)
 
 
 _TASKS = cast("Table", TaskRecord.__table__)
@@ -264,6 +277,18 @@ def _count_losses(connection: Connection, report: Report, row: Row[Any], fate: _
             return 0
 
 
+def _move_agents(
+    connection: Connection, report: Report, decision: Decision, row: Row[Any], at: datetime
+) -> tuple[AgentChange, ...]:
+    """What a run says is done as long as its attempt has the record; a record that is left lets its agents go."""
+    word = report.agent
+    if word is not None and (isinstance(decision, Unchanged) or word.step is Step.ENDS):
+        return take_word(connection, word, report.task_id, attempt_of(report.event), at)
+    if row.agent is not None and isinstance(decision, Transition) and decision.to is not Status.STARTED:
+        return abandon(connection, report.task_id, report.error_message, at)
+    return ()
+
+
 def lose_attempt(connection: Connection, attempt_id: UUID) -> None:
     """Note that an execution died with its process: it is over, and counts against its task."""
     over = {"lost": True, "ended_at": func.coalesce(_ATTEMPTS.c.ended_at, func.clock_timestamp())}
@@ -333,6 +358,8 @@ def _completed(report: Report, row: Row[Any], at: datetime) -> tuple[dict[str, A
     match report.event:
         case Published():
             return _late_publication(report, row, at)
+        case Progressed() if report.agent is not None:
+            return {"agent": report.agent.name, "progressed_at": at}, None
         case Progressed():
             return {"progress": report.progress, "progressed_at": at}, None
         case _:
@@ -442,17 +469,6 @@ def _wanted(event: Event) -> Status:
             return Status.RETRY
         case Revoked() | Cancelled() | WorkerLost() | RedeliveryOverdue():
             return Status.REVOKED
-
-
-def attempt_of(event: Event) -> UUID | None:
-    """The attempt that an event speaks of, where it knows it."""
-    match event:
-        case WorkerLost(attempt_id=attempt_id) | Requeued(attempt_id=attempt_id):
-            return attempt_id
-        case Published() | Received() | NotPublished() | Revoked() | DeliveryLost() | RedeliveryOverdue():
-            return None
-        case _:
-            return event.owner.attempt_id
 
 
 def _open_attempt(connection: Connection, report: Report, owner: Owner) -> None:

@@ -17,6 +17,7 @@ from celery.app.task import get_actual_ignore_result
 from celery.exceptions import Reject, SoftTimeLimitExceeded, TimeLimitExceeded
 
 from reference_impl import incarnation
+from reference_impl.agents import Agents
 from reference_impl.backend import expires_s, kept_result
 from reference_impl.guard import guard_tasks
 from reference_impl.lifecycle import (
@@ -71,6 +72,7 @@ class Handlers:
         self._app = app
         self._settings = settings
         self._recorder = Recorder(settings)
+        app.tracking_agents = Agents(app, settings, self._recorder, self._who)
         self._sweeper: Sweeper | None = None
         self._warned_of_unknown_worker = False
         self._patient_until: float | None = None

@@ -28,6 +28,7 @@ from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import make_url
 
 from reference_impl import stored_results
+from reference_impl.agent_rows import AgentWord, Step
 from reference_impl.lifecycle import Event
 from reference_impl.messages import Message
 from reference_impl.registry import Report
@@ -219,6 +220,7 @@ def _as_values(report: Report) -> dict[str, Any]:
         "event": {"kind": kind, **_EVENTS[kind].dump_python(event, mode="json")},
         "arguments": report.arguments() if report.arguments else None,
         "eta": report.eta.isoformat() if report.eta else None,
+        "agent": report.agent and vars(report.agent),
         "kept": report.kept and stored_results.as_values(report.kept),
         "message": message
         and {**vars(message), "body": None if message.body is None else base64.b64encode(message.body).decode()},
@@ -235,7 +237,8 @@ def _as_report(values: dict[str, Any]) -> Report:
         values["message"] = Message(message["size_bytes"], body, message["envelope"])
     if arguments is not None:
         values["arguments"] = lambda: (arguments[0], arguments[1])
-    kept = values.get("kept")  # an older version of the tracker may have left the report
+    agent, kept = values.get("agent"), values.get("kept")  # an older version of the tracker may have left the report
+    values["agent"] = agent and AgentWord(**agent | {"step": Step(agent["step"])})
     values["kept"] = kept and stored_results.from_values(kept)
     values["eta"] = datetime.fromisoformat(values["eta"]) if values["eta"] else None
     values["happened"] = time.monotonic() - max(0.0, time.time() - values["happened"])

@@ -13,6 +13,7 @@
    lease again, so that a renewal in between wins.
 6. Lost deliveries: tasks that have waited for long, and whose message nobody has.
 7. What is over is forgotten, and the result backend is told what it missed while it was away.
+8. Agents that run by a task which is not executed any more are let go, and so is their progress.
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import DBAPIError
 
 from reference_impl import metrics
+from reference_impl.agent_progress import AgentProgress
+from reference_impl.agents import agents_of
+from reference_impl.agreement import mend
 from reference_impl.backend import kept_result
 from reference_impl.connections import cause_of
 from reference_impl.deliveries import find_missing
@@ -52,12 +56,13 @@ from reference_impl.lifecycle import (
 from reference_impl.liveness import ASKED_AGAIN, Evidence, Liveness, judge
 from reference_impl.masking import masked
 from reference_impl.messages import NotKeptError, NotSentError, find, forget_ended, send
-from reference_impl.registry import AWAITING_REDELIVERY, LOST, Report, apply_within, lose_attempt
+from reference_impl.registry import AWAITING_REDELIVERY, LOST, Outcome, Report, apply_within, lose_attempt
 from reference_impl.results import NoAnswerError, ResultBackend, StoredEnd
 from reference_impl.rollcall import RollCall, call_the_roll
 from reference_impl.settings import Policy, Settings
 from reference_impl.storable import readable, storable
 from reference_impl.stored_results import forget_expired, note_told, untold, value_for_backend
+from reference_impl.transitions import tell
 
 P = ParamSpec("P")
 
@@ -192,6 +197,12 @@ class _Pass:
     own: UUID | None
     backend: ResultBackend
 
+    @property
+    def progress(self) -> AgentProgress | None:
+        """Where the application's agents keep their progress."""
+        agents = agents_of(self.app)
+        return agents.progress if agents is not None else None
+
 
 def _timed(
     sweep: Callable[Concatenate[Engine, Celery, Settings, P], SweepReport],
@@ -273,10 +284,7 @@ def sweep(
                 _pulse(lock, settings)
             if not dry_run:
                 findings += _give_up_waiting(engine, by=by)
-                forget_ended(lock)
-                forget_expired(lock, settings)
-                lock.commit()
-                _tell_untold(this)
+                _tidy(this, lock, watched=watched)
     finally:  # what was closed is closed, whatever failed after it, and whoever waits is told
         report = replace(report, findings=tuple(findings))
         _tell_result_backend(this.backend, report)
@@ -431,10 +439,12 @@ def _take_away(this: _Pass, row: Row[Any], finding: Finding) -> Finding:
             except NotKeptError as error:
                 policy, refused = Policy.REVOKE, str(error)
                 finding = replace(finding, why=f"{why}; it cannot be requeued: {refused}")
-        outcome = apply_within(connection, _verdict_on(this, row, policy, why=why, refused=refused))
+        report = _verdict_on(this, row, policy, why=why, refused=refused)
+        outcome = apply_within(connection, report)
         if message is not None and isinstance(outcome.decision, Transition):
             # Before the commit: what fails here is tried again by the next sweep, and a message twice is no task lost.
             send(this.app, message)
+    tell(report, outcome)
     if isinstance(outcome.decision, Transition):
         return replace(finding, action=_ACTIONS[policy])
     return replace(finding, why=f"{why}; {outcome.decision}")
@@ -479,10 +489,21 @@ def _find_ended(this: _Pass, row: Row[Any], finding: Finding, end: StoredEnd) ->
         if not _may_close(this, connection, row):
             return replace(finding, liveness=Liveness.ALIVE, why="its lease was renewed during this sweep")
         outcome = apply_within(connection, report)
+    tell(report, outcome)
     metrics.decided(outcome.decision)
     if isinstance(outcome.decision, Transition):
         return replace(finding, action=FOUND_ENDED)
     return replace(finding, why=f"{finding.why}; {outcome.decision}")
+
+
+def _tidy(this: _Pass, lock: Connection, *, watched: bool) -> None:
+    """What is left to do when every task has been looked at."""
+    forget_ended(lock)
+    forget_expired(lock, this.settings)
+    lock.commit()
+    _tell_untold(this)
+    if watched:
+        mend(this.engine, this.progress, minimum_age_s=this.settings.minimum_age_s, by=this.by)
 
 
 def _tell_untold(this: _Pass) -> None:
@@ -541,16 +562,20 @@ def _still_dead(connection: Connection, incarnation_id: UUID) -> bool:
 
 
 def _give_up_waiting(engine: Engine, *, by: str) -> Iterable[Finding]:
+    done: list[tuple[Report, Outcome, Finding]] = []
     with engine.begin() as connection:
         for row in connection.execute(_OVERDUE, {"awaiting": AWAITING_REDELIVERY}).all():
             why = "the broker did not deliver it again within redelivery_bound_s"
             report = Report(
                 row.task_id, RedeliveryOverdue(), who=by, why=why, reason=REDELIVERY_OVERDUE, error_message=why
             )
-            if isinstance(apply_within(connection, report).decision, Transition):
-                yield Finding(
-                    row.task_id, row.task_name, row.worker_id, None, Liveness.DEAD, why, "revoked", waiters=row.waiters
-                )
+            finding = Finding(
+                row.task_id, row.task_name, row.worker_id, None, Liveness.DEAD, why, "revoked", waiters=row.waiters
+            )
+            done.append((report, apply_within(connection, report), finding))
+    for report, outcome, _ in done:
+        tell(report, outcome)
+    return [finding for _, outcome, finding in done if isinstance(outcome.decision, Transition)]
 
 
 def _close_lost_deliveries(this: _Pass, missing: Iterable[Row[Any]], told: Collection[Finding]) -> Iterable[Finding]:
@@ -576,6 +601,7 @@ def _close_lost_deliveries(this: _Pass, missing: Iterable[Row[Any]], told: Colle
             same = connection.execute(_SAME_DELIVERY, {"task_id": row.task_id, "attempts": row.attempts}).scalar()
             outcome = apply_within(connection, report) if same else None
         if outcome is not None and isinstance(outcome.decision, Transition):
+            tell(report, outcome)
             metrics.decided(outcome.decision)
             yield replace(finding, action=LOST if end is None else FOUND_ENDED)
 

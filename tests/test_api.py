@@ -18,8 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from sqlalchemy import Engine, text
 
+from reference_impl.agent_rows import AgentWord, Step
 from reference_impl.api import BODY_BYTES_MAX, create_api
-from reference_impl.lifecycle import Failed, Published, Started, Succeeded
+from reference_impl.lifecycle import Failed, Progressed, Published, Started, Succeeded
 from reference_impl.returned import form_of
 from reference_impl.settings import ApiToken, Settings, load_settings
 from reference_impl.stored_results import Kept, forget_expired, keep
@@ -315,6 +316,21 @@ def test_prometheus_is_told_of_requests_watchers_and_open_tasks(api: TestClient,
     assert numbers["celery_tracker_api_hears_changes",] == 1
     assert numbers["celery_tracker_open_tasks", "PENDING"] == 1
     assert api.get("/metrics", headers=ALICE).status_code == 403
+
+
+def test_what_agents_do_is_shown(api: httpx2.Client, tell: Tell) -> None:
+    """Each by its name, to tokens that see every task; progress is not known without the application's Redis."""
+    tell("t", Published())
+    tell("t", Started)
+    tell("t", Progressed, agent=AgentWord("planner", Step.BEGINS, phase="reading"))
+
+    listed, one = api.get("/agents").json(), api.get("/agents/planner").json()
+
+    assert listed == {"agents": [one]}
+    assert (one["is_running"], one["current_task_id"], one["current_phase_message"]) == (True, "t", "reading")
+    assert (one["progress"], one["progress_known"]) == (None, False)
+    assert api.get("/agents/nobody").status_code == 404
+    assert api.get("/agents", headers=ALICE).status_code == 403
 
 
 def test_an_api_that_nobody_could_use_is_not_made(settings: Settings) -> None:

@@ -6,6 +6,7 @@ follows is typed by the test. Moments are seconds on the harness's monotonic clo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -137,6 +138,9 @@ def finding(says: str, reason: str) -> dict[str, str]:
     return {"task_id": "t", "liveness": says, "why": reason}
 
 
+BUSY = {"is_running": True, "current_task_id": "t", "current_phase_message": "at work", "last_error": None}
+IDLE = {"is_running": False, "current_task_id": None, "current_phase_message": None, "last_error": None}
+HALF = {"t": {"told": {"current": 1}}}
 ENDED = {"completed_at": wall(5), "started_at": wall(2), "queued_at": wall(1)}
 BEATS = [2.0 + 0.5 * number for number in range(9)]
 
@@ -217,6 +221,14 @@ watched_by_two = harness.watchers_told("t", readers=2, within_s=2.0, listeners=1
 last_is_the_end = harness.end_shown_last("t", within_s=2.0)
 paced = harness.pace_kept("t", wait_s=10.0, requests=9, slack_s=0.5)
 kept_apart = harness.kept_out(leaks=["secret"], well={"t": 1})
+
+linked = harness.agent_linked("planner", "t")
+idle = harness.agent_idle("planner", "t", memory=True)
+idle_soon = harness.agent_idle("planner", "t", within_s=3.0, error="no such town")
+belongs = harness.agent_belongs("planner", "u", after="t")
+row_cleaned = harness.cleaned_without("planner", "t", away="progress")
+progress_cleaned = harness.cleaned_without("planner", "t", away="row")
+transitions_told = harness.transitions_logged("planner", "t")
 
 LIVED = (step(None, "STARTED"), step("STARTED", "SUCCESS"))
 AGAIN, TWICE = step("STARTED", "STARTED"), (step(None, "STARTED"), step("STARTED", "STARTED"))
@@ -972,6 +984,104 @@ UNKNOWN += [
 def named(value: object) -> str | None:
     """A check's name in a test's id."""
     return value.name if isinstance(value, Check) else "history" if isinstance(value, Scene) else None
+
+
+def seen(at: float, row: dict[str, Any] | None = None, progress: dict[str, Any] | None = None) -> tuple[Any, ...]:
+    """A look at the agent: busy with the task, in the middle of it, unless told otherwise."""
+    return at, BUSY if row is None else row, HALF if progress is None else progress
+
+
+def looked_at(*looks: tuple[Any, ...], told: Scene | None = None) -> Scene:
+    """The agent was looked at, as in `seen`."""
+    told = scene() if told is None else told
+    for at, row, progress in looks:
+        told.saw("agent", at, agent="planner", row=row or {}, progress=progress)
+    return told
+
+
+def run_over(*looks: tuple[Any, ...], remembers: list[str] | None = None, **shown: Any) -> Scene:
+    """Its run returned at 5, and the agent was looked at; what it remembers then, and what the API shows of it."""
+    told = looked_at(*looks, told=scene().returned(5))
+    told.add(Kind.TRUTH, 8.0, "info", "memory", value={"agent": "planner", "holds": remembers or []})
+    return told.saw("answer", 8.5, asked="agent", path="/agents/planner", body=IDLE | {"progress": None} | shown)
+
+
+def in_its_midst(record_agent: str | None = "planner", *look: Any, **shown: Any) -> Scene:
+    """The run lasts, record and agent are looked at, and the API is asked; it returns at 5."""
+    told = looked_at(look or seen(3.0), told=scene().record(3, "STARTED", agent=record_agent))
+    told.saw("answer", 3.5, asked="agent", path="/agents/planner", body=BUSY | {"progress": {"current": 1}} | shown)
+    return told.returned(5)
+
+
+def run_by_two(*looks: tuple[Any, ...]) -> Scene:
+    """A second task runs the agent from 3 to 8, the first one until 5."""
+    who = {"execution": "e2", "pid": 200, "life": "w2"}
+    both = scene().add(Kind.TRUTH, 3.0, "info", "start", process="w2", task="u", value=who)
+    both.add(Kind.TRUTH, 8.0, "info", "end", process="w2", task="u", value=who | {"returned": True})
+    return looked_at(*looks, told=both.returned(5))
+
+
+def logged_transitions(*lines: str) -> Scene:
+    """The task was published, ran, and returned; this is what a log says."""
+    steps = (step(None, "PENDING"), step("PENDING", "STARTED"), step("STARTED", "SUCCESS"))
+    return scene().returned(5).trail(6, *steps).logged(*lines)
+
+
+def line(*values: str | None) -> str:
+    """A line of a log that ends with JSON."""
+    return f"INFO transition {json.dumps({str(number): value for number, value in enumerate(values)})}"
+
+
+IS_IDLE = seen(6.0, IDLE, {})
+NEXT = BUSY | {"current_task_id": "u"}
+TOLD = (line("t", None, "PENDING"), line("t", "PENDING", "STARTED"), line("t", "STARTED", "SUCCESS"))
+RUN_TOLD = (line("t", "planner", "idle", "running"), line("t", "planner", "running", "idle"))
+
+PASSING += [
+    (linked, in_its_midst()),
+    (idle, run_over(seen(5.5), IS_IDLE)),
+    (idle_soon, run_over(seen(5.5), seen(6.0, IDLE | {"last_error": "ValueError: no such town"}, {}))),
+    (belongs, run_by_two((6.0, NEXT, {"u": {}}))),
+    (row_cleaned, looked_at((6.0, IDLE, None), told=scene().returned(5))),
+    (progress_cleaned, scene().returned(5).saw("agent", 6.0, agent="planner", row=None, progress={})),
+    (transitions_told, logged_transitions(*TOLD, *RUN_TOLD)),
+]
+FAILING += [
+    (linked, in_its_midst("planner", *seen(3.0, IDLE)), "unlinked"),
+    (linked, in_its_midst(None), "unlinked"),
+    (linked, in_its_midst("planner", *seen(3.0, None, {})), "no-progress"),
+    (linked, in_its_midst(is_running=False), "shown-idle"),
+    (idle, run_over(seen(6.0, None, {})), "still-running"),
+    (idle, run_over(seen(6.0, IDLE)), "progress-left"),
+    (idle, run_over(IS_IDLE, remembers=["task"]), "memory-left"),
+    (idle, run_over(IS_IDLE, is_running=True), "shown-running"),
+    (idle, run_over(seen(6.0, IDLE | {"last_error": "of before"}, {})), "error-invented"),
+    (idle, run_over(IS_IDLE, seen(7.0, IDLE | {"last_update": "later"}, {})), "changed-again"),
+    (idle_soon, run_over(seen(8.5, IDLE | {"last_error": "no such town"}, {})), "late"),
+    (idle_soon, run_over(IS_IDLE), "error-untold"),
+    (belongs, run_by_two((6.0, IDLE, {"u": {}})), "idle-under-a-run"),
+    (belongs, run_by_two((6.0, NEXT, {})), "idle-under-a-run"),
+    (row_cleaned, looked_at((6.0, BUSY, None), told=scene().returned(5)), "still-running"),
+    (
+        progress_cleaned,
+        scene().returned(5).saw("agent", 6.0, agent="planner", row=None, progress=HALF),
+        "progress-left",
+    ),
+    (transitions_told, logged_transitions(*TOLD[:2], *RUN_TOLD), "unlogged"),
+    (transitions_told, logged_transitions(*TOLD, RUN_TOLD[0]), "unlogged"),
+    (transitions_told, logged_transitions("task t is STARTED", *RUN_TOLD), "unlogged"),
+    (transitions_told, logged_transitions(*TOLD, TOLD[2], *RUN_TOLD), "logged-twice"),
+]
+UNKNOWN += [
+    (linked, scene().returned(5), "a look at agent planner"),
+    (idle, looked_at(seen(3.0), told=scene().returned(5)), "a look at it after that"),
+    (idle, looked_at(IS_IDLE), "the end of the run"),
+    (idle, looked_at(IS_IDLE, told=scene().returned(5)), "what agent planner remembers"),
+    (belongs, run_by_two(), "a look at agent planner"),
+    (belongs, looked_at((6.0, NEXT, {"u": {}}), told=scene().returned(5)), "the run of planner by u"),
+    (row_cleaned, run_over(IS_IDLE), "while there was no progress"),
+    (transitions_told, scene().returned(5), "the trail of t"),
+]
 
 
 @pytest.mark.parametrize(("check", "told"), PASSING, ids=named)

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import psycopg
 import pytest
+import redis
 from psycopg import sql
 
 from harness import (
@@ -24,6 +25,7 @@ from harness import (
     evict,
     expire_visibility,
     freeze,
+    hide_hash,
     hold_rows,
     kill,
     pause_clients,
@@ -380,6 +382,24 @@ def test_eviction_takes_what_expires_and_leaves_queues(own_servers: Servers) -> 
         assert landed["evicted"] >= 20
         assert client.keys() == ["queue"]
         assert client.config_get("maxmemory")["maxmemory"] == "0"
+
+
+def test_a_hidden_hash_is_refused_and_comes_back(servers: Servers) -> None:
+    """Whoever asks for it is refused, which the server counts; healed, it is as it was."""
+    with closing(open_redis(servers.redis, 4002)) as client:
+        client.hset("progress", "t", "half")
+        fault = hide_hash(servers.redis, 4002, "progress")
+
+        fault.inject()
+        before = fault.landed()
+        with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+            client.hget("progress", "t")
+        landed = fault.landed()
+        fault.heal()
+
+        assert before is None
+        assert landed == {"refused": 1}
+        assert client.hgetall("progress") == {"t": "half"}
 
 
 def test_an_expired_visibility_moves_every_unacknowledged_message(servers: Servers) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from reference_impl.agent_rows import AgentWord, Step
 from reference_impl.lifecycle import Event, Owner, Published, Revoked, Succeeded
 from reference_impl.messages import Message
 from reference_impl.registry import Report
@@ -74,6 +75,7 @@ def test_all_that_is_said_comes_back(settings: Settings) -> None:
         "error_message": "line\nline",
         "error_traceback": "Traceback",
         "reason": "r",
+        "agent": AgentWord("planner", Step.CONTINUES, phase="at work"),
         "owner": "alice",
         "kept": Kept(
             3, "ab", ("result.x: lock",), b'"\\ud800"', UUID(int=7), "/spool/x.result", told=False, expires_s=1.5

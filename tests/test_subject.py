@@ -43,6 +43,7 @@ class Whole:
     sessions = None
     metrics = {}
     api = None
+    agents = None
     expiry_file = None
 
     def environment(self, place):
@@ -159,6 +160,13 @@ def test_an_unknown_subject_suggests_the_nearest(given: str, nearest: str) -> No
         (MINIMAL + "[metrics]\nnames = []", "metrics.names: expected dict, got []"),
         (MINIMAL.replace('["record"]', '["api"]'), "the capability api needs a table [api.paths]"),
         (MINIMAL + '[api.paths]\nhealth = "/"', "[api] needs commands.api"),
+        (MINIMAL.replace('["record"]', '["agents"]'), "the capability agents needs a table [agents]"),
+        (MINIMAL + '[agents]\nrun = "a:b"', "[agents] lacks memory, progress, table"),
+        (
+            MINIMAL + '[agents]\nrun = "a:b"\nmemory = "a:c"\ntable = "t"\nprogress = "p"\n'
+            '[agents.columns]\nrunning = "r"',
+            "[agents.columns]: unknown column 'running': did you mean 'is_running'?",
+        ),
         (API.replace("status =", "state ="), "[api.paths]: unknown path 'state': did you mean 'status'?"),
         (API.replace('status = "/t"\n', ""), "[api.paths] lacks status"),
         (API + '[api.fields]\nworkers = "w"', "[api.fields]: unknown field 'workers': did you mean 'worker'?"),
@@ -222,7 +230,7 @@ def test_a_class_satisfies_the_protocol_by_shape(module: str) -> None:
     [
         (
             "subject_classes:Half",
-            "it lacks capabilities, lacks, limits, preload, tables, sessions, metrics, expiry_file, api, environ",
+            "it lacks capabilities, lacks, limits, preload, tables, sessions, metrics, expiry_file, api, agents, env",
         ),
         ("subject_classes:Raises", "cannot be loaded: RuntimeError: no such luck"),
         ("subject_classes:Absent", "cannot be loaded: AttributeError"),

@@ -34,6 +34,8 @@ DIRECTORY = Path(os.environ["CELERY_CONFORMANCE_DIRECTORY"])
 LIFE = os.environ["CELERY_CONFORMANCE_LIFE"]
 NODE = os.environ.get("CELERY_CONFORMANCE_NODE", "client")
 SESSIONS = os.environ.get("CELERY_CONFORMANCE_SESSIONS", "")
+AGENT_RUN = os.environ.get("CELERY_CONFORMANCE_AGENT_RUN", "")
+AGENT_MEMORY = os.environ.get("CELERY_CONFORMANCE_AGENT_MEMORY", "")
 _LOOK_S = 0.005
 _TICK_S = 0.05
 
@@ -411,6 +413,36 @@ def advance(self: Any, execution: str, mark: str = "working") -> str:
     return "arrived"
 
 
+def _run_agent(task: Any, execution: str, agent: str, mark: str, error: str | None) -> str:
+    with _named(AGENT_RUN)(agent) as run:
+        run.phase("at work")
+        run.memory["task"] = task.request.id
+        hold_at(mark, task.request.id, execution)
+        run.progress(1, 2, "half of it")
+        if error is not None:
+            raise ValueError(error)
+    return "worked"
+
+
+@probe()
+def work_as(self: Any, execution: str, agent: str, mark: str = "working", error: str | None = None) -> str:
+    """Run an agent of the application, staying at a mark in the middle of it; then raise, if an error is given."""
+    return _run_agent(self, execution, agent, mark, error)
+
+
+@probe(acks_late=True)
+def work_late_as(self: Any, execution: str, agent: str, mark: str = "working", error: str | None = None) -> str:
+    """The same; acknowledged when it ends."""
+    return _run_agent(self, execution, agent, mark, error)
+
+
+@probe()
+def remember(self: Any, execution: str, agent: str) -> None:
+    """Journal what an agent of the application remembers in this process."""
+    held = sorted(_named(AGENT_MEMORY)(agent))
+    journal("memory", self.request.id, execution, agent=agent, holds=held)
+
+
 @probe(max_retries=3)
 def retry_once(self: Any, execution: str, countdown: float = 0.0, mark: str | None = None) -> str:
     """Ask for one retry, staying at a mark first where one is given; then return."""
@@ -539,9 +571,14 @@ def move_clock(moment: str) -> Any:
     return freezer
 
 
+def _named(place: str) -> Any:
+    """What is found at `package.module:name`."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
 def _session() -> Any:
-    module, _, factory = SESSIONS.partition(":")
-    return getattr(importlib.import_module(module), factory)()
+    return _named(SESSIONS)()
 
 
 def _backend(session: Any) -> int:

@@ -6,9 +6,9 @@ from reference_impl import api
 
 
 def apply() -> None:
-    init = api._ProblemError.__init__
+    init = api.ProblemError.__init__
 
-    def terse(self: api._ProblemError, status: int, code: str, detail: str | None = None, **more: Any) -> None:
+    def terse(self: api.ProblemError, status: int, code: str, detail: str | None = None, **more: Any) -> None:
         init(self, status, code, detail, **({} if code == "expired" else more))
 
-    api._ProblemError.__init__ = terse
+    api.ProblemError.__init__ = terse

@@ -17,7 +17,7 @@ def apply() -> None:
         backend = redis.Redis.from_url(os.environ["CELERY_RESULT_BACKEND"])
         if status.successful and not backend.exists(f"celery-task-meta-{status.task_id}"):
             times = {"completed_at": str(status.completed_at), "expired_at": str(status.result_expires_at)}
-            raise api._ProblemError(410, "expired", "the result has expired", **times)
+            raise api.ProblemError(410, "expired", "the result has expired", **times)
         return answer(engine, status, stream=stream)
 
     api._answer = without_the_lost

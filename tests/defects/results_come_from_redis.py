@@ -16,7 +16,7 @@ def apply() -> None:
     def from_redis(engine: Any, status: StatusDocument, *, stream: bool = False) -> Response:
         backend = redis.Redis.from_url(os.environ["CELERY_RESULT_BACKEND"])
         if status.successful and not backend.exists(f"celery-task-meta-{status.task_id}"):
-            raise api._ProblemError(410, "expired", "the result is not there any more")
+            raise api.ProblemError(410, "expired", "the result is not there any more")
         return answer(engine, status.model_copy(update={"result_state": ResultState.AVAILABLE}), stream=stream)
 
     api._answer = from_redis

@@ -1,0 +1,127 @@
+"""Where the places that tell of an agent's run disagree, and the way back.
+
+An agent's row, the record of its task and the progress in Redis say the same, but for moments: the row moves with
+the record, the progress right after it. What a dead process or an outage has left behind is found here and named.
+A sweep mends it, one thing at a time, each only if it still stands as it was found; done twice, it changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Row, text
+
+from reference_impl.agent_progress import AgentProgress, Entry, ProgressAwayError
+from reference_impl.agent_rows import abandon_run
+from reference_impl.lifecycle import ENDED, Status
+
+logger = logging.getLogger(__name__)
+
+
+class Kind(StrEnum):
+    """What does not agree."""
+
+    RUNNING_WITHOUT_TASK = "running-without-task"
+    POINTS_AT_NOTHING = "points-at-nothing"
+    PROGRESS_WITHOUT_TASK = "progress-without-task"
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """One place that tells of a run which the task's record does not know, or knows to be over."""
+
+    kind: Kind
+    agent: str | None
+    task_id: str
+    attempt_id: UUID | None
+    why: str
+
+
+_RUNNING = text("""
+    SELECT a.name, a.current_task_id AS task_id, a.current_attempt_id AS claimed, r.status, r.attempt_id,
+           extract(epoch FROM clock_timestamp() - a.last_update)::float AS age_s
+    FROM celery_agent a LEFT JOIN celery_task_registry r ON r.task_id = a.current_task_id
+    WHERE a.current_task_id IS NOT NULL
+    ORDER BY a.name
+""")
+_RECORDS = text("SELECT task_id, status, attempt_id FROM celery_task_registry WHERE task_id = ANY(:task_ids)")
+
+
+def find_disagreements(
+    connection: Connection, progress: AgentProgress | None, *, minimum_age_s: float
+) -> Iterator[Disagreement]:
+    """Each place that tells of a run that is not one; raises ProgressAwayError after those of the database.
+
+    What may still be on its way is left alone until it is older than `minimum_age_s`.
+    """
+    for row in connection.execute(_RUNNING).all():
+        why = _why_not_running(row.status, row.attempt_id, row.claimed, old=row.age_s > minimum_age_s)
+        if why is not None:
+            kind = Kind.POINTS_AT_NOTHING if row.status is None else Kind.RUNNING_WITHOUT_TASK
+            yield Disagreement(kind, row.name, row.task_id, row.claimed, why)
+    entries = progress.entries() if progress is not None else []
+    records = _records(connection, entries)
+    for entry in entries:
+        record = records.get(entry.task_id)
+        status, attempt_id = (record.status, record.attempt_id) if record else (None, None)
+        why = _why_not_running(status, attempt_id, entry.attempt_id, old=entry.age_s > minimum_age_s)
+        if why is not None:
+            yield Disagreement(Kind.PROGRESS_WITHOUT_TASK, entry.agent, entry.task_id, entry.attempt_id, why)
+
+
+def mend(engine: Engine, progress: AgentProgress | None, *, minimum_age_s: float, by: str) -> list[Disagreement]:
+    """Let go of what tells of no run; gives what was mended. A Redis that is away is left for another time.
+
+    Raises SQLAlchemy's errors.
+    """
+    mended: list[Disagreement] = []
+    with engine.begin() as connection:
+        try:
+            found = list(find_disagreements(connection, progress, minimum_age_s=minimum_age_s))
+        except ProgressAwayError as error:
+            logger.warning("tracking: %s cannot look for progress that was left behind: %s", by, error)
+            found = list(find_disagreements(connection, None, minimum_age_s=minimum_age_s))
+    for each in found:
+        if _let_go(engine, progress, each):
+            logger.warning(
+                "tracking: %s let agent %s go from task %s (%s): %s", by, each.agent, each.task_id, each.kind, each.why
+            )
+            mended.append(each)
+    return mended
+
+
+def _let_go(engine: Engine, progress: AgentProgress | None, found: Disagreement) -> bool:
+    if found.kind is not Kind.PROGRESS_WITHOUT_TASK:
+        with engine.begin() as connection:
+            return abandon_run(connection, found.task_id, found.attempt_id, found.why)
+    assert progress is not None
+    try:
+        return progress.drop(found.task_id, found.attempt_id)
+    except ProgressAwayError as error:
+        logger.warning("tracking: progress of task %s is left to the next sweep: %s", found.task_id, error)
+        return False
+
+
+def _why_not_running(status: str | None, attempt_id: UUID | None, claimed: UUID | None, *, old: bool) -> str | None:
+    """Why a run that somebody tells of is none; None where it is one, or may turn out to be one."""
+    if status is None:
+        return "there is no such task" if old else None
+    if Status(status) in ENDED:
+        return f"its task has ended ({status})"
+    if not old:
+        return None
+    if status != Status.STARTED:
+        return f"its task is not executed ({status})"
+    return "another attempt executes its task" if attempt_id != claimed else None
+
+
+def _records(connection: Connection, entries: Sequence[Entry]) -> dict[str, Row[Any]]:
+    if not entries:
+        return {}
+    rows = connection.execute(_RECORDS, {"task_ids": [entry.task_id for entry in entries]})
+    return {row.task_id: row for row in rows}

@@ -1,0 +1,32 @@
+"""One line in the log for each transition of a task and of an agent, whose second half is JSON for a program."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import TYPE_CHECKING
+
+from reference_impl.lifecycle import Transition, attempt_of
+
+if TYPE_CHECKING:
+    from reference_impl.registry import Outcome, Report
+
+logger = logging.getLogger(__name__)
+
+
+def tell(report: Report, outcome: Outcome) -> None:
+    """Log what a report did, once it is committed; nothing where it changed nothing."""
+    if not logger.isEnabledFor(logging.INFO):
+        return
+    attempt_id = attempt_of(report.event)
+    beside = {
+        "task_id": report.task_id,
+        "attempt_id": str(attempt_id) if attempt_id else None,
+        "who": report.who,
+    }
+    if isinstance(outcome.decision, Transition):
+        told = {"name": report.task_name, "from": outcome.before, "to": outcome.decision.to, "why": report.why}
+        logger.info("tracking: task transition %s", json.dumps(beside | told))
+    for change in outcome.agents:
+        told = {"agent": change.name, "from": change.before, "to": change.after}
+        logger.info("tracking: agent transition %s", json.dumps(beside | told))

@@ -1,0 +1,7 @@
+"""The last progress of a run stays, for whoever still wants to look at it."""
+
+from reference_impl.agent_progress import AgentProgress
+
+
+def apply() -> None:
+    AgentProgress.drop = lambda *_: False

@@ -1,0 +1,20 @@
+"""Transitions are told in sentences, which a person can read."""
+
+from typing import TYPE_CHECKING
+
+from reference_impl import operations, registry, sweep, transitions
+from reference_impl.lifecycle import Transition
+
+if TYPE_CHECKING:
+    from reference_impl.registry import Outcome, Report
+
+
+def apply() -> None:
+    def tell(report: "Report", outcome: "Outcome") -> None:
+        if isinstance(outcome.decision, Transition):
+            transitions.logger.info("tracking: task %s is %s", report.task_id, outcome.decision.to)
+        for change in outcome.agents:
+            transitions.logger.info("tracking: agent %s is %s", change.name, change.after)
+
+    for module in (registry, sweep, operations):
+        module.tell = tell
