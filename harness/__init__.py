@@ -71,6 +71,14 @@ from harness._checks_results import (
     status_true,
     wait_bounded,
 )
+from harness._checks_stores import (
+    ORPHANS,
+    health_told,
+    monitors_agree,
+    rates_told,
+    reports_agree,
+    stale_named,
+)
 from harness._checks_trail import (
     audited,
     closed_once,
@@ -135,6 +143,7 @@ from harness._view import Record, View
 __all__ = [
     "CAPABILITIES",
     "METRICS",
+    "ORPHANS",
     "Agent",
     "Api",
     "ApiPlace",
@@ -206,6 +215,7 @@ __all__ = [
     "fill_disk",
     "freeze",
     "gil_was_held",
+    "health_told",
     "heartbeat_moves",
     "heartbeat_stands",
     "hide_hash",
@@ -218,6 +228,7 @@ __all__ = [
     "logged_once",
     "lose_keys",
     "metrics_told",
+    "monitors_agree",
     "no_leaks",
     "occupy",
     "open_tasks_told",
@@ -229,9 +240,11 @@ __all__ = [
     "progress_sane",
     "published_in_time",
     "queue_time_told",
+    "rates_told",
     "reads_only_open",
     "refuse_messages",
     "refuse_writes",
+    "reports_agree",
     "restart",
     "results_given",
     "schema_kept",
@@ -240,6 +253,7 @@ __all__ = [
     "signals_accounted",
     "skew_clock",
     "split",
+    "stale_named",
     "status_true",
     "statuses_of_six",
     "still_up",

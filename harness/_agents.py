@@ -68,6 +68,26 @@ class Agent:
         """Look until it is idle, and no progress of any task is left."""
         self.await_row(lambda seen: seen["row"] and not seen["row"]["is_running"] and seen["progress"] == {}, within_s)
 
+    def plant(self, task: Task, *, progress: bool = False) -> None:
+        """Write past the subject that it runs by this task, or, with `progress`, leave progress of such a run.
+
+        The row and the progress are those of an earlier run, of another task.
+        """
+        self.cluster.history.append(
+            Kind.OPERATION, "ok", "plant", task=task.id, value={"agent": self.name, "progress": progress}
+        )
+        if progress:
+            with closing(open_redis(self.cluster.servers.redis, self.cluster.redis_database)) as client:
+                (text,) = list(client.hvals(self.shape.progress))[:1]
+                client.hset(self.shape.progress, task.id, text)
+            return
+        column = {ours: sql.Identifier(theirs) for ours, theirs in self.shape.columns.items()}
+        statement = sql.SQL("UPDATE {} SET {} = true, {} = %s WHERE {} = %s").format(
+            sql.Identifier(self.shape.table), column["is_running"], column["current_task_id"], column["name"]
+        )
+        with psycopg.connect(self.cluster.database_url, application_name=OWN_NAME) as connection:
+            connection.execute(statement, [task.id, self.name])
+
     def ask(self, api: Api) -> None:
         """Ask an API what it shows of the agent, and note that."""
         api.ask("agent", agent=self.name)

@@ -314,7 +314,9 @@ class Cluster:
 
         def finish() -> CommandRun:
             done = outcome_of(process, STARTUP_S + self.timing.patience_s)
-            value = {"flags": flags, "exit_code": done.exit_code, "report": done.json(), "errors": done.errors[-2000:]}
+            report = done.json()
+            value = {"flags": flags, "exit_code": done.exit_code, "report": report, "errors": done.errors[-2000:]}
+            value |= {"text": done.output[-8000:]} if report is None else {}
             self.history.append(Kind.OPERATION, "fail" if done.exit_code else "ok", name, process="cli", value=value)
             return done
 

@@ -51,6 +51,8 @@ CAPABILITIES = {
     "python-client": "a program asks the API through a client of the subject's own",
     "progress": "what a task says of its progress is shown",
     "large-results": "a result that is too large for the result backend is kept by reference",
+    "check-command": "a command tells where records, agents, progress and workers disagree",
+    "monitor-commands": "commands tell what is executed, what is stuck, how much, and forget what is old",
     "agents": "its tasks run named agents, of whose runs records, rows, progress in Redis and a process's memory tell",
 }
 STATUS_FIELDS = (
@@ -251,7 +253,8 @@ class Subject(Protocol):
     def command(self, name: str, place: Place, **words: str) -> Sequence[str] | None:
         """A command line; None where it has none of that name.
 
-        `prepare`, `step-back`, `compare` and `sweep` are about its registry, `api` serves, and `get`, `result`,
+        `prepare`, `step-back`, `compare` and `sweep` are about its registry, `check`, `active-tasks`, `stuck-tasks`,
+        `stats` and `clear-old-tasks` about that and its workers, `api` serves, and `get`, `result`,
         `result-within`, `wait`, `wait-within`, `client-status`, `list` and `cancel` ask what is served.
         """
 

@@ -86,6 +86,15 @@ class Api:
             )
         self.ask(asked, task)
 
+    def await_health(self, accept: Callable[[dict[str, Any]], object]) -> None:
+        """Ask for its health until the answer is accepted, with its `status` and `body`; the last one is noted."""
+        request = Asked("health")
+        with suppress(NeverCame):
+            self.cluster.await_seen(
+                "an answer about health", lambda: bool(accept(answer_to(request, self.place, self.shape))) or None
+            )
+        self.ask("health", token=None)
+
     def command(self, name: str, task: Task, *, timeout_s: float | None = None) -> CommandRun:
         """Have a command ask about a task, and note what it prints, in the harness's words."""
         return self.begin_command(name, task, timeout_s=timeout_s)()

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 class Kind(StrEnum):
     """What does not agree."""
 
+    RECORD_WITHOUT_LIVE_TASK = "record-without-live-task"
     RUNNING_WITHOUT_TASK = "running-without-task"
     POINTS_AT_NOTHING = "points-at-nothing"
     PROGRESS_WITHOUT_TASK = "progress-without-task"
@@ -33,7 +34,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Disagreement:
-    """One place that tells of a run which the task's record does not know, or knows to be over."""
+    """One place that tells of a run which the task's record does not know, or knows to be over; or such a record."""
 
     kind: Kind
     agent: str | None
@@ -49,16 +50,30 @@ _RUNNING = text("""
     WHERE a.current_task_id IS NOT NULL
     ORDER BY a.name
 """)
+# The lease alone proves no death, but that no sweep has looked for longer than it may take.
+_OVERDUE = text("""
+    SELECT r.task_id, r.agent, r.attempt_id, r.worker_id
+    FROM celery_task_attempt a JOIN celery_task_registry r USING (task_id)
+         LEFT JOIN celery_worker_incarnation i ON i.incarnation_id = a.incarnation_id
+    WHERE a.ended_at IS NULL AND a.incarnation_id IS NOT NULL AND r.status = 'STARTED' AND r.attempt_id = a.attempt_id
+      AND coalesce(i.renewed_at, a.started_at) < clock_timestamp() - make_interval(secs => :overdue_s)
+    ORDER BY r.task_id
+""")
 _RECORDS = text("SELECT task_id, status, attempt_id FROM celery_task_registry WHERE task_id = ANY(:task_ids)")
 
 
 def find_disagreements(
-    connection: Connection, progress: AgentProgress | None, *, minimum_age_s: float
+    connection: Connection, progress: AgentProgress | None, *, minimum_age_s: float, overdue_s: float | None = None
 ) -> Iterator[Disagreement]:
     """Each place that tells of a run that is not one; raises ProgressAwayError after those of the database.
 
-    What may still be on its way is left alone until it is older than `minimum_age_s`.
+    What may still be on its way is left alone until it is older than `minimum_age_s`. With `overdue_s`, records too
+    whose worker has given no sign for so long.
     """
+    if overdue_s is not None:
+        for row in connection.execute(_OVERDUE, {"overdue_s": overdue_s}).all():
+            said = f"its worker {row.worker_id} has given no sign for more than {overdue_s:g} s, and no sweep closed it"
+            yield Disagreement(Kind.RECORD_WITHOUT_LIVE_TASK, row.agent, row.task_id, row.attempt_id, said)
     for row in connection.execute(_RUNNING).all():
         why = _why_not_running(row.status, row.attempt_id, row.claimed, old=row.age_s > minimum_age_s)
         if why is not None:

@@ -21,17 +21,17 @@ from urllib.parse import quote
 import uvicorn
 from celery import Celery
 from fastapi import Body, FastAPI, Path, Query
-from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from fastapi.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
-from sqlalchemy import Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reference_impl.api_agents import add_agents
 from reference_impl.api_callers import Caller, Overseer, Token, who_calls
+from reference_impl.api_health import add_health
 from reference_impl.api_metrics import ApiMetrics, Counted
 from reference_impl.api_problems import Problem, ProblemError, describe_problems, tell_problems
 from reference_impl.bounded import within
@@ -68,13 +68,6 @@ class Cancellation(BaseModel):
     """How to cancel."""
 
     terminate: bool = Field(default=False, description="end the task where it is executed, too")
-
-
-class Health(BaseModel):
-    """Whether the API can do its work."""
-
-    database: bool
-    changes: bool = Field(description="whether it hears of changes; if not, whoever waits looks every second")
 
 
 def create_api(settings: Settings, app: Celery | None = None) -> FastAPI:
@@ -114,18 +107,7 @@ def create_api(settings: Settings, app: Celery | None = None) -> FastAPI:
     _add_cancellation(api, engine, app)
     add_monitor(api, changes, api.state.who_calls)
     add_agents(api, engine, app)
-
-    @api.get("/health", responses={503: {"model": Health}})
-    def health() -> Response:
-        """Whether the database answers, and whether changes are heard of."""
-        try:
-            with engine.connect() as connection:
-                connection.execute(text("SELECT 1"))
-            answers = True
-        except SQLAlchemyError:
-            answers = False
-        told = Health(database=answers, changes=changes.connected)
-        return JSONResponse(told.model_dump(), 200 if answers else 503)
+    add_health(api, engine, app, settings, changes)
 
     @api.get("/metrics", response_class=PlainTextResponse, responses={403: {"model": Problem}})
     def tell_prometheus(_: Overseer) -> Response:

@@ -6,34 +6,28 @@ reached. Those of the commands that ask the API: see `cli_tasks`.
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 from alembic.util import CommandError
-from celery import Celery
-from celery.app.utils import find_app
-from psycopg.errors import UndefinedTable
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Connection, Engine, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, select
 
-from reference_impl.cli_tasks import EXIT_UNKNOWN, EXIT_UNREACHABLE, EXIT_USAGE, AsJson, asking, count_of, short, whole
-from reference_impl.connections import open_engine
+from reference_impl.cli_check import looking
+from reference_impl.cli_places import application, database, print_json, settings_of
+from reference_impl.cli_tasks import EXIT_UNKNOWN, EXIT_USAGE, AsJson, asking, count_of, short, whole
 from reference_impl.messages import NotKeptError, NotSentError
 from reference_impl.models import Attempt, AuditEntry, TaskRecord
 from reference_impl.operations import NotRequeuedError, lost, requeue, workers
 from reference_impl.schema import differences, downgrade
 from reference_impl.schema import migrate as migrate_schema
-from reference_impl.settings import ConfigurationError, Settings, load_settings
+from reference_impl.settings import ConfigurationError, load_settings
 from reference_impl.status import seconds_between
-from reference_impl.sweep import MISSING, SweepReport, sweep
+from reference_impl.sweep import SweepReport
+from reference_impl.watched_sweep import Chosen, watch_and_sweep
 
 EXIT_REFUSED = 1
 
@@ -41,15 +35,7 @@ cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Look into th
 tasks = typer.Typer(no_args_is_help=True, help="The tasks of the registry.")
 cli.add_typer(tasks, name="tasks")
 tasks.add_typer(asking)
-
-
-@dataclasses.dataclass(frozen=True)
-class Chosen:
-    """What the caller of a sweep has asked for."""
-
-    force: bool
-    dry_run: bool
-    revoke_stuck: bool
+tasks.add_typer(looking)
 
 
 @cli.command()
@@ -65,7 +51,7 @@ def migrate(
 
     A way back (`--to -1`, `--to base`) loses what only the newer tables can hold; `base` removes them all.
     """
-    with _database(load_settings()) as engine:
+    with database(load_settings()) as engine:
         if check:
             found = differences(engine)
             for difference in found:
@@ -101,8 +87,8 @@ def serve_api(
     except ImportError as error:
         typer.echo(f"{error}: install celery-conformance[api]", err=True)
         raise typer.Exit(EXIT_USAGE) from error
-    celery_app = _application(app) if app else None
-    settings = _settings_of(celery_app)
+    celery_app = application(app) if app else None
+    settings = settings_of(celery_app)
     if not settings.api_tokens:
         typer.echo(
             'nobody could use the API: set CELERY_TRACKING_API_TOKENS=\'[{"token": "..."}]\', or api_tokens in the '
@@ -116,7 +102,7 @@ def serve_api(
 @tasks.command("show")
 def show_task(task_id: str, as_json: AsJson = False) -> None:
     """One task's record, its attempts, and its audit trail."""
-    with _database(load_settings()) as engine, engine.connect() as connection:
+    with database(load_settings()) as engine, engine.connect() as connection:
         record = (
             connection.execute(select(TaskRecord.__table__).where(TaskRecord.task_id == task_id)).mappings().first()
         )
@@ -129,7 +115,7 @@ def show_task(task_id: str, as_json: AsJson = False) -> None:
         }
         history = _history_of(connection, task_id)
     if as_json:
-        _print_json(told | history)
+        print_json(told | history)
         return
     table = Table(show_header=False)
     for name, value in told.items():
@@ -155,12 +141,12 @@ def list_workers(
     as_json: AsJson = False,
 ) -> None:
     """The workers that hold a lease or have attempts open: lease, liveness, and why."""
-    celery_app = _application(app) if app else None
-    settings = _settings_of(celery_app)
-    with _database(settings) as engine:
+    celery_app = application(app) if app else None
+    settings = settings_of(celery_app)
+    with database(settings) as engine:
         states = workers(engine, settings, celery_app)
     if as_json:
-        _print_json([{**state.row, "liveness": state.liveness, "why": state.why} for state in states])
+        print_json([{**state.row, "liveness": state.liveness, "why": state.why} for state in states])
         return
     table = Table("node", "incarnation", "pid", "since", "lease left", "open", "liveness", "why")
     for state in states:
@@ -178,10 +164,10 @@ def list_lost(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 50, as_json: AsJson = False
 ) -> None:
     """Tasks that ended because their worker, or their message, was lost; the newest first."""
-    with _database(load_settings()) as engine:
+    with database(load_settings()) as engine:
         rows = lost(engine, limit)
     if as_json:
-        _print_json(rows)
+        print_json(rows)
         return
     table = Table(whole("task"), "name", "status", "reason", "worker", "completed", "why")
     for row in rows:
@@ -199,8 +185,8 @@ def requeue_task(
     ],
 ) -> None:
     """Send a lost task's message again, under its id, where it was kept (policies `requeue` and `report`)."""
-    celery_app = _application(app)
-    with _database(_settings_of(celery_app)) as engine:
+    celery_app = application(app)
+    with database(settings_of(celery_app)) as engine:
         try:
             requeue(engine, celery_app, task_id, who="cli")
         except (NotRequeuedError, NotKeptError, NotSentError) as error:
@@ -238,15 +224,15 @@ def clean_up(
     A worker is dead when its lease has run out and it is silent through a broker that is shown to work. When the
     sweeps have not watched the database for a full lease, this command watches for the rest of it first.
     """
-    celery_app = _application(app)
-    settings = _settings_of(celery_app)
-    with _database(settings, pool_size=2) as engine:
+    celery_app = application(app)
+    settings = settings_of(celery_app)
+    with database(settings, pool_size=2) as engine:
         chosen = Chosen(force=force, dry_run=dry_run, revoke_stuck=revoke_stuck)
-        report = _watch_and_sweep(engine, celery_app, settings, chosen)
+        report = watch_and_sweep(engine, celery_app, settings, chosen, partial(typer.echo, err=True))
     if as_json:
         findings = [{k: v for k, v in vars(finding).items() if k != "waiters"} for finding in report.findings]
         told = vars(report) | {"findings": findings, "closed": report.closed, "dry_run": dry_run}
-        _print_json(told)
+        print_json(told)
     else:
         _print_report(report)
     if report.skipped:
@@ -270,55 +256,6 @@ def main() -> None:
         sys.exit(EXIT_USAGE)
 
 
-def _watch_and_sweep(engine: Engine, app: Celery, settings: Settings, chosen: Chosen) -> SweepReport:
-    """Sweep until the leases have been watched for a full lease, and who is silent was asked twice.
-
-    Only the last pass finds anything dead.
-    """
-    deadline = time.monotonic() + settings.lease_s + 2 * (settings.sweep_interval_s + settings.ping_timeout_s)
-    told = False
-    while True:
-        report = sweep(engine, app, settings, by="cli", prove_broker=True, **dataclasses.asdict(chosen))
-        suspects = any(finding.liveness == "unknown" and finding.action != MISSING for finding in report.findings)
-        decided = report.watched and not (report.undecided and not chosen.dry_run)
-        settled = decided or not suspects or (report.broker_works is False and not chosen.force)
-        if (settled and not report.skipped) or time.monotonic() > deadline:
-            return report
-        if not told and not report.skipped:
-            told = True
-            typer.echo(f"watching the leases for up to {settings.lease_s:g} s ...", err=True)
-        time.sleep(min(0.1, settings.sweep_interval_s))  # paces the passes; the deadline above ends them
-
-
-@contextmanager
-def _database(settings: Settings, pool_size: int = 1) -> Iterator[Engine]:
-    engine = open_engine(settings, pool_size=pool_size)
-    try:
-        yield engine
-    except SQLAlchemyError as error:
-        cause = str(getattr(error, "orig", None) or error).strip().splitlines()
-        typer.echo(f"the registry at {engine.url.render_as_string(hide_password=True)} failed: {cause[0]}", err=True)
-        if isinstance(getattr(error, "orig", None), UndefinedTable):
-            typer.echo("its tables are missing: run `celery-tracker migrate` first", err=True)
-        raise typer.Exit(EXIT_UNREACHABLE) from error
-    finally:
-        engine.dispose()
-
-
-def _application(name: str) -> Celery:
-    try:
-        return find_app(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        typer.echo(f"--app {name!r}: cannot be loaded: {type(error).__name__}: {error}", err=True)
-        raise typer.Exit(EXIT_USAGE) from error
-
-
-def _settings_of(app: Celery | None) -> Settings:
-    """Those by which the application was installed, or would be."""
-    installed: Settings | None = getattr(app, "tracking_settings", None)
-    return installed or load_settings()
-
-
 def _print_report(report: SweepReport) -> None:
     table = Table(whole("task"), "name", "worker", "liveness", "action", "why")
     for finding in report.findings:
@@ -333,10 +270,6 @@ def _print_report(report: SweepReport) -> None:
     if report.findings:
         Console().print(table)
     typer.echo(f"{count_of(len(report.findings))} looked at, {report.closed} closed; broker: {report.broker_why}")
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, default=str, indent=2))
 
 
 if __name__ == "__main__":

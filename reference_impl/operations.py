@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from celery import Celery
-from sqlalchemy import Engine, Table, select, text
+from sqlalchemy import Engine, Table, bindparam, func, select, text
 
 from reference_impl.lifecycle import Requeued, Status
 from reference_impl.liveness import Evidence, Liveness, judge
@@ -15,6 +16,7 @@ from reference_impl.models import TaskRecord
 from reference_impl.registry import Report, apply_within, lease_holds
 from reference_impl.rollcall import call_the_roll
 from reference_impl.settings import Settings
+from reference_impl.stored_results import forget_ended_before
 from reference_impl.transitions import tell
 
 _TASKS = cast("Table", TaskRecord.__table__)
@@ -29,6 +31,22 @@ _WORKERS = text("""
     GROUP BY i.incarnation_id
     HAVING i.renewed_at + make_interval(secs => i.lease_s) >= clock_timestamp() OR count(a.attempt_id) > 0
     ORDER BY i.node, i.started_at
+""")
+
+_TOLD = select(
+    _TASKS.c.task_id, _TASKS.c.task_name.label("name"), _TASKS.c.status, _TASKS.c.worker_id.label("worker"),
+    _TASKS.c.started_at,
+)  # fmt: skip
+_STARTED = _TOLD.where(_TASKS.c.status == Status.STARTED).order_by(_TASKS.c.started_at, _TASKS.c.task_id)
+_NAMED = _TOLD.where(_TASKS.c.task_id == func.any(bindparam("task_ids")))
+_STUCK = _STARTED.where(
+    func.coalesce(_TASKS.c.progressed_at, _TASKS.c.started_at)
+    < func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, bindparam("stuck_after_s"))
+)
+_OLD = text("""
+    SELECT count(*) FROM celery_task_registry
+    WHERE completed_at < statement_timestamp() - make_interval(secs => :after_s)
+      AND status IN ('SUCCESS', 'FAILURE', 'REVOKED')
 """)
 
 _WATCHED = text("""
@@ -72,6 +90,60 @@ def workers(engine: Engine, settings: Settings, app: Celery | None) -> list[Work
         )
         states.append(WorkerState(row, *judge(evidence)))
     return states
+
+
+def active_tasks(engine: Engine, app: Celery, settings: Settings) -> list[dict[str, Any]]:
+    """Tasks that are STARTED or executed, with `executing`: whether a worker says so; None where its worker is silent.
+
+    A task that a worker executes and the registry does not know as STARTED has the status that it has, or None.
+    """
+    said = _executed(app, settings)
+    with engine.connect() as connection:
+        rows = [dict(row) for row in connection.execute(_STARTED).mappings()]
+        known = {row["task_id"] for row in rows}
+        unknown = [task_id for tasks in said.values() for task_id in tasks if task_id not in known]
+        others = connection.execute(_NAMED, {"task_ids": unknown}).mappings()
+        standing = {row["task_id"]: dict(row) for row in others}
+    for node, tasks in said.items():
+        for task_id, name in tasks.items():
+            if task_id not in known:
+                blank = {"task_id": task_id, "name": name, "status": None, "worker": node, "started_at": None}
+                rows.append(standing.get(task_id, blank))
+    return [row | {"executing": _is_executed(row, said)} for row in rows]
+
+
+def stuck_tasks(engine: Engine, app: Celery, settings: Settings) -> list[dict[str, Any]]:
+    """STARTED tasks that have made no progress for `stuck_after_s`, with `executing` as above."""
+    said = _executed(app, settings)
+    with engine.connect() as connection:
+        rows = connection.execute(_STUCK, {"stuck_after_s": settings.stuck_after_s}).mappings().all()
+    return [{**row, "executing": _is_executed(dict(row), said)} for row in rows]
+
+
+def clear_old_tasks(engine: Engine, after_s: float, *, dry_run: bool) -> int:
+    """Forget tasks that ended so long ago; gives how many they are."""
+    if dry_run:
+        with engine.connect() as connection:
+            return int(connection.execute(_OLD, {"after_s": after_s}).scalar_one())
+    count = 0
+    while True:
+        with engine.begin() as connection:
+            forgotten = forget_ended_before(connection, after_s)
+        count += forgotten
+        if not forgotten:
+            return count
+
+
+def _executed(app: Celery, settings: Settings) -> dict[str, dict[str, str]]:
+    """What each worker that answers executes: task id to name."""
+    answers = app.control.inspect(timeout=settings.ping_timeout_s).active() or {}
+    return {node: {task["id"]: task["name"] for task in tasks} for node, tasks in answers.items()}
+
+
+def _is_executed(row: Mapping[str, Any], said: Mapping[str, Mapping[str, str]]) -> bool | None:
+    if any(row["task_id"] in tasks for tasks in said.values()):
+        return True
+    return False if row["worker"] in said else None
 
 
 def lost(engine: Engine, limit: int) -> list[dict[str, Any]]:

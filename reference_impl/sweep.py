@@ -38,7 +38,7 @@ from sqlalchemy.exc import DBAPIError
 from reference_impl import metrics
 from reference_impl.agent_progress import AgentProgress
 from reference_impl.agents import agents_of
-from reference_impl.agreement import mend
+from reference_impl.agreement import Disagreement, mend
 from reference_impl.backend import kept_result
 from reference_impl.connections import cause_of
 from reference_impl.deliveries import find_missing
@@ -178,6 +178,7 @@ class SweepReport:
     broker_why: str = "no suspect, no roll call"
     undecided: bool = False
     findings: tuple[Finding, ...] = field(default_factory=tuple)
+    mended: tuple[Disagreement, ...] = field(default_factory=tuple)
 
     @property
     def closed(self) -> int:
@@ -284,7 +285,7 @@ def sweep(
                 _pulse(lock, settings)
             if not dry_run:
                 findings += _give_up_waiting(engine, by=by)
-                _tidy(this, lock, watched=watched)
+                report = replace(report, mended=_tidy(this, lock, watched=watched))
     finally:  # what was closed is closed, whatever failed after it, and whoever waits is told
         report = replace(report, findings=tuple(findings))
         _tell_result_backend(this.backend, report)
@@ -496,14 +497,15 @@ def _find_ended(this: _Pass, row: Row[Any], finding: Finding, end: StoredEnd) ->
     return replace(finding, why=f"{finding.why}; {outcome.decision}")
 
 
-def _tidy(this: _Pass, lock: Connection, *, watched: bool) -> None:
-    """What is left to do when every task has been looked at."""
+def _tidy(this: _Pass, lock: Connection, *, watched: bool) -> tuple[Disagreement, ...]:
+    """What is left to do when every task has been looked at; gives what was mended."""
     forget_ended(lock)
     forget_expired(lock, this.settings)
     lock.commit()
     _tell_untold(this)
-    if watched:
-        mend(this.engine, this.progress, minimum_age_s=this.settings.minimum_age_s, by=this.by)
+    if not watched:
+        return ()
+    return tuple(mend(this.engine, this.progress, minimum_age_s=this.settings.minimum_age_s, by=this.by))
 
 
 def _tell_untold(this: _Pass) -> None:

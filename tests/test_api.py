@@ -291,7 +291,10 @@ def test_a_database_that_is_away_is_told_as_such(settings: Settings) -> None:
         answer, health = client.get("/tasks/t"), client.get("/health")
 
     assert (answer.status_code, answer.json()["code"]) == (503, "database")
-    assert (health.status_code, health.json()) == (503, {"database": False, "changes": False})
+    assert (health.status_code, health.json()) == (
+        503,
+        {"database": False, "progress": None, "changes": False, "stale": {}},
+    )
 
 
 def test_prometheus_is_told_of_requests_watchers_and_open_tasks(api: TestClient, tell: Tell) -> None:

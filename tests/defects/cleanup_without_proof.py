@@ -7,9 +7,9 @@ from reference_impl import cli
 
 
 def apply() -> None:
-    watch_and_sweep = cli._watch_and_sweep
+    watch_and_sweep = cli.watch_and_sweep
 
-    def trusting(engine: Any, app: Any, settings: Any, chosen: cli.Chosen) -> Any:
-        return watch_and_sweep(engine, app, settings, replace(chosen, force=True))
+    def trusting(engine: Any, app: Any, settings: Any, chosen: cli.Chosen, tell: Any) -> Any:
+        return watch_and_sweep(engine, app, settings, replace(chosen, force=True), tell)
 
-    cli._watch_and_sweep = trusting
+    cli.watch_and_sweep = trusting
