@@ -213,21 +213,40 @@ def stuck_told(*, stuck: Collection[str], moving: Collection[str]) -> Check:
 
     def examine(history: History) -> Finding:
         inquiry = Inquiry("stuck-told")
-        done = [entry for entry in history.select(Kind.OPERATION, "sweep") if entry.type != "invoke"]
-        report = done[-1].value.get("report") if done else None
-        if not report:
-            inquiry.lacking("a report of the sweep")
-            return inquiry.finding("")
-        told = {finding["task_id"] for finding in report["findings"] if finding.get("stuck")}
-        for task in {*stuck, *moving}:
-            inquiry.seen()
-            if task in stuck and task not in told:
-                inquiry.broken("stuck-untold", f"{task} makes no progress, and the sweep does not tell", done[-1])
-            if task in moving and task in told:
-                inquiry.broken("called-stuck", f"{task} makes progress, and the sweep calls it stuck", done[-1])
+        _flagged(inquiry, history, "stuck", stuck, moving)
         return inquiry.finding("what is stuck was told, and nothing else")
 
     return Check("stuck-told", examine)
+
+
+def overruns_told(*, over: Collection[str], within: Collection[str]) -> Check:
+    """The last sweep command tells that some tasks take longer than they are allowed, by `overran`, and no others.
+
+    Violations: `overran-untold`, `called-overran`.
+    """
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("overruns-told")
+        _flagged(inquiry, history, "overran", over, within)
+        return inquiry.finding("what overran was told, and nothing else")
+
+    return Check("overruns-told", examine)
+
+
+def _flagged(inquiry: Inquiry, history: History, flag: str, flagged: Collection[str], others: Collection[str]) -> None:
+    """Of these tasks the last report of the sweep has the flag, of those it has not."""
+    done = [entry for entry in history.select(Kind.OPERATION, "sweep") if entry.type != "invoke"]
+    report = done[-1].value.get("report") if done else None
+    if not report:
+        inquiry.lacking("a report of the sweep")
+        return
+    told = {finding["task_id"] for finding in report["findings"] if finding.get(flag)}
+    for task in {*flagged, *others}:
+        inquiry.seen()
+        if task in flagged and task not in told:
+            inquiry.broken(f"{flag}-untold", f"{task}: {flag}, and the sweep does not tell", done[-1])
+        if task in others and task in told:
+            inquiry.broken(f"called-{flag}", f"{task} is called {flag}, and is not", done[-1])
 
 
 def heartbeat_moves(task: str, interval_s: float, lease_s: float) -> Check:

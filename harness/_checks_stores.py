@@ -13,6 +13,7 @@ from harness._executions import executions
 from harness._history import Entry, History, Kind
 from harness._verdict import Check, Finding, Inquiry
 
+_EXACTLY = 1e-6
 ORPHANS = ("record-without-live-task", "running-without-task", "points-at-nothing", "progress-without-task")
 """What may be stale: an open record without a live task, an agent that runs without a task or points at a missing one,
 and progress for a task that does not exist."""
@@ -138,32 +139,39 @@ def monitors_agree(
 
 
 def rates_told(succeeded: int, failed: int) -> Check:
-    """Status and metrics tell, for each window of time, how many tasks succeeded and failed, and both rates.
+    """Status and metrics tell how many tasks succeeded and failed, and both rates, for each window of time.
 
-    All of these ended within the shortest window. Metrics are told by notes `rates` of windows. Violations:
-    `untold`, `miscounted`.
+    All of these ended within the shortest window, of which the metrics tell. Violations: `untold`, `miscounted`.
     """
 
     def examine(history: History) -> Finding:
         inquiry = Inquiry("rates-told")
         runs = [run for run in _runs(history, "check") if "status" in (run.value["report"] or {})]
-        scrapes = history.observations("rates")
+        scrapes = history.observations("metrics")
         if not runs or not scrapes:
             inquiry.lacking("a status of the command `check`, and a scrape")
             return inquiry.finding("")
-        for where, entry, windows in (
-            ("the status", runs[-1], runs[-1].value["report"]["status"]["rates"]),
-            ("the metrics", scrapes[-1], scrapes[-1].value["windows"]),
-        ):
-            if not windows:
-                inquiry.broken("untold", f"{where} tells no rates", entry)
-            for window in windows:
-                rate = window["success_rate"]
-                wanted = succeeded / (succeeded + failed)
-                right = rate is not None and abs(rate - wanted) < 1e-6
-                if (window["succeeded"], window["failed"]) != (succeeded, failed) or not right:
-                    inquiry.broken("miscounted", f"{succeeded} succeeded, {failed} failed; {where}: {window}", entry)
-                inquiry.seen()
+        told = scrapes[-1].value["told"]
+        recent = {"succeeded": told.get("recent_successes"), "failed": told.get("recent_failures")} | {
+            name: told.get(name) for name in ("success_rate", "failure_rate")
+        }
+        ended = succeeded + failed
+        wanted = {
+            "succeeded": succeeded,
+            "failed": failed,
+            "success_rate": succeeded / ended,
+            "failure_rate": failed / ended,
+        }
+        told_by_status = [("the status", runs[-1], window) for window in runs[-1].value["report"]["status"]["rates"]]
+        if not told_by_status:
+            inquiry.broken("untold", "the status tells no rates", runs[-1])
+        for where, entry, window in (*told_by_status, ("the metrics", scrapes[-1], recent)):
+            for name, value in wanted.items():
+                if window.get(name) is None:
+                    inquiry.broken("untold", f"{where} does not tell {name}", entry)
+                elif abs(window[name] - value) > _EXACTLY:
+                    inquiry.broken("miscounted", f"{name} is {value:g}, and {where} tells {window[name]:g}", entry)
+            inquiry.seen()
         return inquiry.finding("rates are told as they are")
 
     return Check("rates-told", examine)

@@ -23,6 +23,8 @@ class Timing:
     stuck_after_s: float = 3600.0
     redelivery_bound_s: float = 3900.0
     task_policies: str = "{}"
+    allowed_s: float = 3600.0
+    end_overruns: str = "false"
 
     @property
     def recovery_bound_s(self) -> float:

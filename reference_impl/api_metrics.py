@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reference_impl.changes import Changes
-from reference_impl.metrics import OpenTasks
+from reference_impl.metrics import RegistryFacts
 from reference_impl.settings import Settings
 
 
@@ -25,7 +25,7 @@ class ApiMetrics:
         watchers.set_function(lambda: changes.watchers)
         hears = Gauge("celery_tracker_api_hears_changes", "1 while changes are heard of.", registry=self._registry)
         hears.set_function(lambda: changes.connected)
-        self._registry.register(OpenTasks(settings))
+        self._registry.register(RegistryFacts(settings))
 
     def text(self) -> bytes:
         """All of them, in Prometheus' text format."""

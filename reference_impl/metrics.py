@@ -5,8 +5,8 @@ keeps its own in a file of one directory (`PROMETHEUS_MULTIPROC_DIR`), and a wor
 They are written through to the file at once, so those of a killed child are not lost; they only ever grow, so the
 files of ended children stay, and `mark_process_dead`, which removes gauges of the dead, has nothing to remove.
 
-The open tasks are no count of any process but a fact of the database, asked at each scrape: one that cannot be
-asked leaves them out, as neither 0 nor what was true before would be true.
+The open tasks, those that overrun, and rates are no counts of any process but facts of the database, asked at each
+scrape: one that cannot be asked leaves them out, as neither 0 nor what was true before would be true.
 
 The library guards its values by locks. A signal handler that counts while its own thread does would wait for
 itself, and a child that is forked meanwhile would inherit a lock that nobody opens. So counts queue up, and whoever
@@ -15,16 +15,19 @@ comes while another one counts leaves his to that one; forks wait for the end of
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server, values
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -35,18 +38,29 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from reference_impl.connections import open_engine
 from reference_impl.lifecycle import ENDED, OPEN, Decision, Transition
+from reference_impl.rates import rates
 from reference_impl.settings import ConfigurationError, Settings
 
 logger = logging.getLogger(__name__)
 
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 OPEN_TASKS = "celery_tracker_open_tasks"
+OVERRUNNING = "celery_tracker_overrunning_tasks"
+RECENTLY_ENDED = "celery_tracker_recently_ended_tasks"
+SUCCESS_RATE = "celery_tracker_success_rate"
+FAILURE_RATE = "celery_tracker_failure_rate"
 ACTIONS = ("revoked", "left to redelivery", "requeued", "found ended")
 RESULTS = ("done", "skipped", "failed")
 
 _ASK_S = 2.0
 _COUNT_OPEN = text("""
     SELECT status, count(*) AS tasks FROM celery_task_registry WHERE status = ANY(:open) GROUP BY status
+""")
+_COUNT_OVERRUNNING = text("""
+    SELECT count(*) FROM celery_task_registry
+    WHERE status = 'STARTED' AND started_at + make_interval(
+        secs => coalesce((CAST(:by_name AS jsonb) ->> task_name)::float, CAST(:allowed_s AS float))
+    ) < clock_timestamp()
 """)
 
 
@@ -136,7 +150,7 @@ def serve(settings: Settings) -> None:
         return
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    registry.register(OpenTasks(settings))
+    registry.register(RegistryFacts(settings))
     try:
         server, _ = start_http_server(settings.metrics_port, settings.metrics_host, registry)
     except OSError as error:
@@ -157,53 +171,85 @@ def _are_shared() -> bool:
     return directory != "" and Path(directory).is_dir() and values.ValueClass is not values.MutexValue
 
 
-class OpenTasks(Collector):
-    """The open tasks of the whole registry by status, at the time of the scrape; nothing if it cannot be asked."""
+@dataclass(frozen=True)
+class Facts:
+    """What the registry says at one moment."""
+
+    open: Mapping[str, int]
+    overrunning: int
+    rates: Sequence[Mapping[str, Any]]
+
+
+class RegistryFacts(Collector):
+    """What the whole registry says at the time of the scrape; nothing if it cannot be asked."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._asking = threading.Lock()
 
     def collect(self) -> Iterator[Metric]:
-        """One gauge, or none."""
-        counts = self._ask()
-        if counts is None:
+        """Gauges, or none."""
+        facts = self._ask()
+        if facts is None:
             return
         told = GaugeMetricFamily(OPEN_TASKS, "Open tasks of the whole registry, by their status.", labels=["status"])
         for status in sorted(OPEN):
-            told.add_metric([status], counts.get(status, 0))
+            told.add_metric([status], facts.open.get(status, 0))
         yield told
+        yield GaugeMetricFamily(OVERRUNNING, "Tasks executed for longer than they are allowed.", facts.overrunning)
+        yield from _told_of(facts.rates)
 
-    def _ask(self) -> dict[str, int] | None:
+    def _ask(self) -> Facts | None:
         """Ask in a thread of its own, as a frozen database holds whoever asks it; no more than one stays there."""
         deadline = time.monotonic() + _ASK_S
         if not self._asking.acquire(timeout=_ASK_S):
             return None
-        answer: SimpleQueue[dict[str, int] | None] = SimpleQueue()
+        answer: SimpleQueue[Facts | None] = SimpleQueue()
 
         def ask() -> None:
-            counts = None
+            facts = None
             try:
                 with suppress(SQLAlchemyError):
-                    counts = self._look()
+                    facts = self._look()
             finally:
                 self._asking.release()
-                answer.put(counts)
+                answer.put(facts)
 
-        threading.Thread(target=ask, name="celery-tracker open tasks", daemon=True).start()
+        threading.Thread(target=ask, name="celery-tracker facts", daemon=True).start()
         with suppress(Empty):
             return answer.get(timeout=max(0.0, deadline - time.monotonic()))
         return None
 
-    def _look(self) -> dict[str, int]:
+    def _look(self) -> Facts:
         engine = open_engine(self._settings)  # of one look: a connection kept from scrape to scrape may be dead by then
         try:
             with engine.begin() as connection:
                 connection.execute(text(f"SET LOCAL statement_timeout = {int(_ASK_S * 1000)}"))
                 rows = connection.execute(_COUNT_OPEN, {"open": sorted(OPEN)}).all()
+                allowed = {
+                    "by_name": json.dumps(self._settings.task_allowed_s),
+                    "allowed_s": self._settings.allowed_s,
+                }
+                overrunning = connection.execute(_COUNT_OVERRUNNING, allowed).scalar_one()
+                return Facts({row.status: row.tasks for row in rows}, overrunning, rates(connection))
         finally:
             engine.dispose()
-        return {row.status: row.tasks for row in rows}
+
+
+def _told_of(windows: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
+    ended = GaugeMetricFamily(RECENTLY_ENDED, "Tasks that ended within a window of time.", labels=["window", "status"])
+    shares = {
+        "success_rate": GaugeMetricFamily(SUCCESS_RATE, "The share that succeeded.", labels=["window"]),
+        "failure_rate": GaugeMetricFamily(FAILURE_RATE, "The share that failed.", labels=["window"]),
+    }
+    for each in windows:
+        for status, name in (("SUCCESS", "succeeded"), ("FAILURE", "failed"), ("REVOKED", "revoked")):
+            ended.add_metric([each["window"], status], each[name])
+        for name, share in shares.items():
+            if each[name] is not None:
+                share.add_metric([each["window"]], each[name])
+    yield ended
+    yield from shares.values()
 
 
 def _count(add: Callable[[], None]) -> None:

@@ -115,6 +115,15 @@ class Settings(BaseSettings):
         le=30 * 86400,
         description="seconds without progress after which a task of a living worker is reported as stuck",
     )
+    allowed_s: float | None = Field(
+        default=None, gt=0, description="seconds a task may be executed before it counts as overrunning; unset for any"
+    )
+    task_allowed_s: dict[str, float] = Field(
+        default_factory=dict, description="task name to such seconds, where they differ from `allowed_s`"
+    )
+    end_overruns: bool = Field(
+        default=False, description="have its worker terminate a task that overruns, instead of only telling of it"
+    )
     lost_attempts_max: int = Field(
         default=3, ge=1, le=1000, description="how often a task may take its process with it before it is given up"
     )
@@ -212,6 +221,10 @@ class Settings(BaseSettings):
         if policy is Policy.AUTO:
             return Policy.REDELIVER if acks_late else Policy.REVOKE
         return policy
+
+    def allowed_for(self, task_name: str | None) -> float | None:
+        """How many seconds one task may be executed; None for any."""
+        return self.task_allowed_s.get(task_name or "", self.allowed_s)
 
     @classmethod
     def settings_customise_sources(

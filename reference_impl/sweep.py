@@ -159,6 +159,7 @@ class Finding:
     why: str
     action: str = "none"
     stuck: bool = False
+    overran: bool = False
     deliveries: int = field(default=0, repr=False)
     waiters: Mapping[str, Any] | None = field(default=None, repr=False)
 
@@ -273,8 +274,8 @@ def sweep(
                     _close_superseded(this, row, verdict[0])
                     continue
                 finding = _close_or_tell(this, row, verdict)
-                if row.stuck and verdict[0] is Liveness.ALIVE:
-                    finding = _stuck(this, finding, revoke=revoke_stuck)
+                if verdict[0] is Liveness.ALIVE:
+                    finding = _watched(this, row, finding, revoke_stuck=revoke_stuck)
                 findings.append(finding)
                 if finding.liveness is Liveness.DEAD:
                     _pulse(lock, settings)  # many tasks take long, and the session that holds the lock must not idle
@@ -550,12 +551,25 @@ def _close_superseded(this: _Pass, row: Row[Any], liveness: Liveness) -> None:
             lose_attempt(connection, row.attempt_id)
 
 
-def _stuck(this: _Pass, finding: Finding, *, revoke: bool) -> Finding:
-    why = f"{finding.why}; no progress for more than stuck_after_s ({this.settings.stuck_after_s:g} s)"
-    if revoke and not this.dry_run:
-        this.app.control.revoke(finding.task_id, terminate=True)
-    action = ("would be asked to end" if this.dry_run else "asked to end") if revoke else "reported as stuck"
-    return replace(finding, why=why, action=action, stuck=True)
+def _watched(this: _Pass, row: Row[Any], finding: Finding, *, revoke_stuck: bool) -> Finding:
+    """What is to be said of a task whose worker lives: that it makes no progress, or takes longer than it may."""
+    if row.stuck:
+        why = f"{finding.why}; no progress for more than stuck_after_s ({this.settings.stuck_after_s:g} s)"
+        action = _asked_to_end(this, finding) if revoke_stuck else "reported as stuck"
+        finding = replace(finding, why=why, action=action, stuck=True)
+    allowed_s = this.settings.allowed_for(row.task_name)
+    if allowed_s is not None and row.age.total_seconds() > allowed_s:
+        why = f"{finding.why}; executed for more than the {allowed_s:g} s that it is allowed"
+        action = _asked_to_end(this, finding) if this.settings.end_overruns else "reported as overrunning"
+        finding = replace(finding, why=why, action=action, overran=True)
+    return finding
+
+
+def _asked_to_end(this: _Pass, finding: Finding) -> str:
+    if this.dry_run:
+        return "would be asked to end"
+    this.app.control.revoke(finding.task_id, terminate=True)
+    return "asked to end"
 
 
 def _still_dead(connection: Connection, incarnation_id: UUID) -> bool:

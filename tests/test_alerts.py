@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 
 import reference_impl
 from reference_impl.lifecycle import Status
-from reference_impl.metrics import OPEN_TASKS
+from reference_impl.metrics import OPEN_TASKS, OVERRUNNING
 
 RULES = Path(reference_impl.__file__).parent / "alerts" / "celery-tracker.rules.yml"
 OF_THE_SCRAPE = {"job", "instance"}
@@ -29,7 +29,10 @@ def rules() -> list[dict[str, Any]]:
 
 def exposed() -> dict[str, list[dict[str, str]]]:
     """By the name of each sample that the tracker tells, the labels that it has."""
-    found: dict[str, list[dict[str, str]]] = {OPEN_TASKS: [{"status": status} for status in Status]}
+    found: dict[str, list[dict[str, str]]] = {
+        OPEN_TASKS: [{"status": status} for status in Status],
+        OVERRUNNING: [{}],
+    }
     for family in REGISTRY.collect():
         for sample in family.samples:
             found.setdefault(sample.name, []).append(sample.labels)

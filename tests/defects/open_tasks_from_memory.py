@@ -4,13 +4,13 @@ from reference_impl import metrics
 
 
 def apply() -> None:
-    ask = metrics.OpenTasks._ask
-    last: list[dict[str, int] | None] = [None]
+    ask = metrics.RegistryFacts._ask
+    last: list[metrics.Facts | None] = [None]
 
-    def ask_or_remember(self: metrics.OpenTasks) -> dict[str, int] | None:
+    def ask_or_remember(self: metrics.RegistryFacts) -> metrics.Facts | None:
         counts = ask(self)
         if counts is not None:
             last[0] = counts
         return last[0]
 
-    metrics.OpenTasks._ask = ask_or_remember
+    metrics.RegistryFacts._ask = ask_or_remember
