@@ -36,6 +36,7 @@ from harness._checks_liveness import (
     untouched_until,
 )
 from harness._checks_metrics import (
+    checks_paced,
     closings_logged,
     errors_counted,
     metrics_told,
@@ -192,6 +193,7 @@ __all__ = [
     "arguments_stored",
     "audited",
     "certify",
+    "checks_paced",
     "cleaned_without",
     "cleanup_guarded",
     "closed_once",

@@ -160,3 +160,34 @@ def _scrapes(inquiry: Inquiry, history: History, when: str) -> list[Entry]:
     if not found:
         inquiry.lacking(f"the scrape {when}")
     return found
+
+
+def checks_paced(interval_s: float) -> Check:
+    """From the first scrape to the last, all nodes together have made a check about once in each interval.
+
+    Violations: `unchecked` (none at all), `each-node-checks` (more than one for each nine tenths of the interval).
+    """
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("checks-paced")
+        scrapes = history.observations("metrics")
+        workers = {entry.value["worker"]: entry for entry in scrapes}
+        if len(workers) < 2 or len(scrapes) < 2 * len(workers):
+            inquiry.lacking("two scrapes of each of two workers")
+            return inquiry.finding("")
+        first = {entry.value["worker"]: entry for entry in reversed(scrapes)}
+        made = sum(
+            (workers[name].value["told"]["checks"] or 0) - (first[name].value["told"]["checks"] or 0)
+            for name in workers
+        )
+        took_s = scrapes[-1].at - scrapes[0].at
+        allowed = took_s / (0.9 * interval_s) + 1
+        if made < 1:
+            inquiry.broken("unchecked", f"no check was made within {took_s:.1f} s", scrapes[-1])
+        elif made > allowed:
+            message = f"{made:g} checks were made within {took_s:.1f} s, one every {interval_s:g} s was asked for"
+            inquiry.broken("each-node-checks", message, scrapes[0], scrapes[-1])
+        inquiry.seen()
+        return inquiry.finding(f"{made:g} checks within {took_s:.1f} s")
+
+    return Check("checks-paced", examine)

@@ -25,6 +25,7 @@ class Timing:
     task_policies: str = "{}"
     allowed_s: float = 3600.0
     end_overruns: str = "false"
+    check_interval_s: float = 3600.0
 
     @property
     def recovery_bound_s(self) -> float:

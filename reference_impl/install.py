@@ -6,14 +6,19 @@ from typing import Any
 
 from celery import Celery
 
-from reference_impl import rollcall  # noqa: F401 - importing it gives workers the answer to the roll call
+from reference_impl import (
+    incarnation,
+    rollcall,  # noqa: F401 - importing it gives workers the answer to the roll call
+)
 from reference_impl.backend import keep_results
 from reference_impl.connections import open_engine
+from reference_impl.scheduled_check import check_if_due
 from reference_impl.settings import Settings, load_settings
 from reference_impl.signals import Handlers
 from reference_impl.sweep import sweep
 
 SWEEP_TASK = "celery_tracker.sweep"
+CHECK_TASK = "celery_tracker.check"
 
 
 class InstallError(Exception):
@@ -25,7 +30,7 @@ def install(app: Celery, settings: Settings | None = None) -> Settings:
 
     Call it in the module that makes the application. Settings come from environment and file unless given.
     It adds the task `celery_tracker.sweep`, for beat schedules of deployments that want a sweep besides the
-    workers' own.
+    workers' own, and the task `celery_tracker.check`, which beat asks for every `check_interval_s`.
 
     Raises InstallError when called twice, ConfigurationError when the settings cannot be used.
     """
@@ -35,8 +40,26 @@ def install(app: Celery, settings: Settings | None = None) -> Settings:
     app.tracking_settings = used
     keep_results(app, used)
     app.task(name=SWEEP_TASK, ignore_result=True)(_sweep_task(app, used))
+    app.task(name=CHECK_TASK, ignore_result=True)(_check_task(app, used))
+    app.add_periodic_task(
+        used.check_interval_s, app.signature(CHECK_TASK), name=CHECK_TASK, expires=used.check_interval_s
+    )
     Handlers(app, used).connect()
     return used
+
+
+def _check_task(app: Celery, settings: Settings) -> Any:
+    def run() -> int | None:
+        """One check, unless another node has made it; returns how much is stale."""
+        engine = open_engine(settings)
+        identity = incarnation.current()
+        try:
+            seen = check_if_due(engine, app, settings, identity.node if identity else "no worker")
+            return None if seen is None else len(seen.stale)
+        finally:
+            engine.dispose()
+
+    return run
 
 
 def _sweep_task(app: Celery, settings: Settings) -> Any:

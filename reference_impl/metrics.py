@@ -93,11 +93,13 @@ _seconds = Histogram(
 _overruns = Counter("celery_tracker_sweep_overruns", "Sweeps that took longer than sweep_interval_s.")
 _stale = Counter("celery_tracker_stale_tasks_found", "Open tasks that a sweep found without a living worker.")
 _closed = Counter("celery_tracker_tasks_closed", "Tasks that a sweep took away from dead workers.", ["action"])
+_checks = Counter("celery_tracker_checks", "Checks that beat asked for, made or left to another node.", ["result"])
 _ended = Counter("celery_tracker_tasks_ended", "Tasks whose end was recorded, by their status.", ["status"])
 
 # Made now, so that each series is there before the first of its kind: Prometheus cannot see an increase from nothing.
 _sweeps_by_result = {result: _sweeps.labels(result) for result in RESULTS}
 _closed_by_action = {action: _closed.labels(action) for action in ACTIONS}
+_checks_by_result = {result: _checks.labels(result) for result in ("done", "skipped")}
 _ended_by_status = {status: _ended.labels(status) for status in sorted(ENDED)}
 
 _counting = threading.Lock()
@@ -124,6 +126,11 @@ def found_stale() -> None:
 def took_away(action: str) -> None:
     """A sweep took a task away from a dead worker."""
     _count(_closed_by_action[action].inc)
+
+
+def checked(result: str) -> None:
+    """A check that beat asked for was `done`, or `skipped` as another node had made it."""
+    _count(_checks_by_result[result].inc)
 
 
 def swept(result: str, seconds: float, due_s: float) -> None:

@@ -198,6 +198,17 @@ class AgentState(Base):
     last_error: Mapped[str | None]
 
 
+class StateCheck(Base):
+    """One row: when beat's check was last made, and by whom."""
+
+    __tablename__ = "celery_state_check"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    checked_at: Mapped[datetime]
+    checked_by: Mapped[str]
+
+
 class SweepPulse(Base):
     """One row: since when sweeps have been in touch with this database without a gap."""
 

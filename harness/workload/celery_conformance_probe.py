@@ -56,7 +56,7 @@ if os.environ.get("CELERY_CONFORMANCE_PLAIN_RESULTS"):
 
 if PERIODIC := os.environ.get("CELERY_CONFORMANCE_BEAT"):
     _asked = json.loads(PERIODIC)
-    current_app.conf.beat_schedule = {
+    current_app.conf.beat_schedule |= {
         name: {"task": f"conformance.{name}", "schedule": every_s, "options": {"queue": _asked["queue"]}}
         for name, every_s in _asked["tasks"].items()
     }

@@ -1,4 +1,4 @@
-"""Agents: what each is doing, and which of them a task runs."""
+"""Agents: what each is doing, and which of them a task runs; and the last check that beat has asked for."""
 
 from __future__ import annotations
 
@@ -27,6 +27,14 @@ def upgrade() -> None:
         sa.CheckConstraint("is_running = (current_task_id IS NOT NULL)", name=op.f("ck_celery_agent_running")),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_celery_agent")),
     )
+    op.create_table(
+        "celery_state_check",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("checked_by", sa.Text(), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_celery_state_check_one_row")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_celery_state_check")),
+    )
     op.create_index(
         "ix_celery_agent_current_task_id",
         "celery_agent",
@@ -36,5 +44,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_table("celery_state_check")
     op.drop_table("celery_agent")
     op.drop_column("celery_task_registry", "agent")
