@@ -51,7 +51,7 @@ CAPABILITIES = {
     "python-client": "a program asks the API through a client of the subject's own",
     "progress": "what a task says of its progress is shown",
     "large-results": "a result that is too large for the result backend is kept by reference",
-    "scheduled-check": "beat asks for a check every `check_interval_s`; workers that consume Celery's own queue make it",
+    "scheduled-check": "beat asks for a check every `check_interval_s`; workers of Celery's own queue make it",
     "overruns": "a sweep tells which tasks take longer than they are allowed, and ends them where so configured",
     "rates": "the check command and metrics tell how many tasks succeeded and failed of late",
     "check-command": "a command tells where records, agents, progress and workers disagree",

@@ -230,6 +230,16 @@ row_cleaned = harness.cleaned_without("planner", "t", away="progress")
 progress_cleaned = harness.cleaned_without("planner", "t", away="row")
 transitions_told = harness.transitions_logged("planner", "t")
 
+DEAD = ("record-without-live-task", "t")
+named_stale = harness.stale_named(DEAD)
+nothing_stale = harness.stale_named()
+three_alike = harness.reports_agree()
+unwell = harness.health_told("api", stale=["points-at-nothing"], stores={"database": True})
+monitored = harness.monitors_agree(executing=["t"], stuck=["t"], cleared=["u"], kept=["v"])
+paced_checks = harness.checks_paced(1.0)
+overran = harness.overruns_told(over=["t"], within=["u"])
+rated = harness.rates_told(succeeded=3, failed=1)
+
 LIVED = (step(None, "STARTED"), step("STARTED", "SUCCESS"))
 AGAIN, TWICE = step("STARTED", "STARTED"), (step(None, "STARTED"), step("STARTED", "STARTED"))
 LATE, FATAL = step("SUCCESS", "FAILURE", refused=True), step("SUCCESS", "FAILURE")
@@ -1081,6 +1091,137 @@ UNKNOWN += [
     (belongs, looked_at((6.0, NEXT, {"u": {}}), told=scene().returned(5)), "the run of planner by u"),
     (row_cleaned, run_over(IS_IDLE), "while there was no progress"),
     (transitions_told, scene().returned(5), "the trail of t"),
+]
+
+
+def checked(
+    *stale: tuple[str, str], exit_code: int | None = None, told: Scene | None = None, at: float = 6.0, **more: Any
+) -> Scene:
+    """The check command named these, as JSON."""
+    report = {"stale": [{"kind": kind, "task_id": task} for kind, task in stale], "cleaned": []} | more
+    code = (1 if stale else 0) if exit_code is None else exit_code
+    value = {"flags": ["--json"], "exit_code": code, "report": report, "errors": ""}
+    return (told or scene()).add(Kind.OPERATION, at, "fail" if code else "ok", "check", value=value)
+
+
+def reported(text: str = f"{DEAD[0]} {DEAD[1]}", again: tuple[tuple[str, str], ...] = (DEAD,), **row: Any) -> Scene:
+    """The check command was run thrice: as JSON, as this text, and with a status that tells this of the agent."""
+    told = checked(DEAD, told=looked_at(seen(5.0)))
+    plain = {"flags": [], "exit_code": 1, "report": None, "errors": "", "text": text}
+    told.add(Kind.OPERATION, 7.0, "fail", "check", value=plain)
+    stale = [{"kind": kind, "task_id": task} for kind, task in again]
+    status = {"agents": [{"name": "planner", **BUSY, **row}]}
+    value = {
+        "flags": ["--status", "--json"],
+        "exit_code": 1,
+        "report": {"stale": stale, "status": status},
+        "errors": "",
+    }
+    return told.add(Kind.OPERATION, 8.0, "fail", "check", value=value)
+
+
+def health(status: int, *, first: int = 200, **told: Any) -> Scene:
+    """Health was asked for twice."""
+    looks = scene()
+    for at, code, body in (
+        (3.0, first, {}),
+        (6.0, status, {"database": True, "stale": {"points-at-nothing": 1}} | told),
+    ):
+        value = {"asked": "health", "status": code, "body": body}
+        looks.add(Kind.OBSERVATION, at, "info", "answer", process="api", value=value)
+    return looks
+
+
+def monitored_as(
+    *, executing: bool | None = True, stuck: tuple[str, ...] = ("t",), started: int = 1, found: int = 1, **records: bool
+) -> Scene:
+    """The task runs, and the monitor commands tell this; of `u` and `v` there are records before and after."""
+    told = scene()
+    active = [{"task_id": "t", "executing": executing}]
+    for command, report in (
+        ("active-tasks", active),
+        ("stuck-tasks", [{"task_id": task, "executing": True} for task in stuck]),
+        ("stats", {"open": {"STARTED": started}}),
+    ):
+        told.add(Kind.OPERATION, 3.0, "ok", command, value={"flags": [], "report": report})
+    there = {"between": True, "after": False, "kept": True} | records
+    for at, flags, name in ((4.0, ["--dry-run"], "found"), (6.0, [], "cleared")):
+        told.add(Kind.OPERATION, at, "ok", "clear-old-tasks", value={"flags": flags, "report": {name: found}})
+        left = there["between"] if flags else there["after"]
+        told.saw("record", at + 1, "u", **({"status": "SUCCESS"} if left else {}))
+    return told.saw("record", 7.0, "v", **({"status": "PENDING"} if there["kept"] else {}))
+
+
+def check_counts(*made: int) -> Scene:
+    """Two workers were scraped at first and 4 s later, when they had made so many checks."""
+    told = scene()
+    for at, counts in ((2.0, (0, 0)), (6.0, made)):
+        for worker, count in zip(("a", "b"), counts, strict=True):
+            told.saw("metrics", at, worker=worker, when="x", told={"checks": float(count)})
+    return told
+
+
+def swept_over(*tasks: str) -> Scene:
+    """A sweep command told of two tasks, and of these that they overran."""
+    findings = [{"task_id": task, "overran": task in tasks} for task in ("t", "u")]
+    return scene().swept(4, report={"findings": findings})
+
+
+def rates(succeeded: int = 3, failed: int = 1, **of_metrics: float | None) -> Scene:
+    """The status tells these of a window, and the metrics the right ones, unless told otherwise."""
+    window = {"window": "5m", "succeeded": succeeded, "failed": failed}
+    window |= {"success_rate": succeeded / (succeeded + failed), "failure_rate": failed / (succeeded + failed)}
+    told = checked(status={"rates": [window]})
+    recent = {"recent_successes": 3.0, "recent_failures": 1.0, "success_rate": 0.75, "failure_rate": 0.25}
+    return told.saw("metrics", 7.0, worker="a", when="x", told=recent | of_metrics)
+
+
+PASSING += [
+    (named_stale, checked(DEAD)),
+    (nothing_stale, checked()),
+    (three_alike, reported()),
+    (unwell, health(503)),
+    (monitored, monitored_as()),
+    (paced_checks, check_counts(3, 2)),
+    (overran, swept_over("t")),
+    (rated, rates()),
+]
+FAILING += [
+    (named_stale, checked(), "unfound"),
+    (named_stale, checked(("points-at-nothing", "t")), "misnamed"),
+    (named_stale, checked(DEAD, ("points-at-nothing", "u")), "called-stale"),
+    (named_stale, checked(DEAD, exit_code=0), "wrong-exit"),
+    (nothing_stale, checked(exit_code=1), "wrong-exit"),
+    (three_alike, reported(text="all is well"), "reports-differ"),
+    (three_alike, reported(again=()), "reports-differ"),
+    (three_alike, reported(is_running=False), "wrong-status"),
+    (unwell, health(503, first=503), "called-unwell"),
+    (unwell, health(200), "called-well"),
+    (unwell, health(503, stale={}), "untold"),
+    (unwell, health(503, database=False), "untold"),
+    (monitored, monitored_as(executing=None), "untold"),
+    (monitored, monitored_as(stuck=()), "untold"),
+    (monitored, monitored_as(stuck=("t", "u")), "invented"),
+    (monitored, monitored_as(started=2), "miscounted"),
+    (monitored, monitored_as(found=2), "miscounted"),
+    (monitored, monitored_as(between=False), "cleared-in-dry-run"),
+    (monitored, monitored_as(after=True), "not-cleared"),
+    (monitored, monitored_as(kept=False), "cleared-too-much"),
+    (paced_checks, check_counts(0, 0), "unchecked"),
+    (paced_checks, check_counts(4, 4), "each-node-checks"),
+    (overran, swept_over(), "overran-untold"),
+    (overran, swept_over("t", "u"), "called-overran"),
+    (rated, rates(failed=2), "miscounted"),
+    (rated, rates(success_rate=None), "untold"),
+]
+UNKNOWN += [
+    (named_stale, scene(), "a report of the command"),
+    (three_alike, checked(DEAD), "three reports in a row"),
+    (unwell, scene(), "two answers about health"),
+    (monitored, scene(), "a report of active-tasks"),
+    (paced_checks, scene(), "two scrapes of each of two workers"),
+    (overran, scene(), "a report of the sweep"),
+    (rated, checked(), "a status of the command"),
 ]
 
 

@@ -38,7 +38,7 @@ def test_told_and_left_alone(cluster: Cluster) -> None:
 def test_ended_where_so_configured(cluster: Cluster) -> None:
     """A worker's sweep has the task ended that takes too long."""
     strict = replace(cluster.timing, allowed_s=ALLOWED_S, end_overruns="true")
-    worker = cluster.worker("a", timing=strict)
+    worker = cluster.worker("a", concurrency=2, timing=strict)
     late = cluster.publish("hold", queue="a")
     late.await_mark()
     cluster.await_record(late, {"REVOKED"}, within_s=ALLOWED_S + cluster.timing.recovery_bound_s)
