@@ -213,7 +213,7 @@ def stuck_told(*, stuck: Collection[str], moving: Collection[str]) -> Check:
 
     def examine(history: History) -> Finding:
         inquiry = Inquiry("stuck-told")
-        _flagged(inquiry, history, "stuck", stuck, moving)
+        _flagged(inquiry, history, "stuck", {"stuck-untold": stuck, "called-stuck": moving})
         return inquiry.finding("what is stuck was told, and nothing else")
 
     return Check("stuck-told", examine)
@@ -227,26 +227,29 @@ def overruns_told(*, over: Collection[str], within: Collection[str]) -> Check:
 
     def examine(history: History) -> Finding:
         inquiry = Inquiry("overruns-told")
-        _flagged(inquiry, history, "overran", over, within)
+        _flagged(inquiry, history, "overran", {"overran-untold": over, "called-overran": within})
         return inquiry.finding("what overran was told, and nothing else")
 
     return Check("overruns-told", examine)
 
 
-def _flagged(inquiry: Inquiry, history: History, flag: str, flagged: Collection[str], others: Collection[str]) -> None:
-    """Of these tasks the last report of the sweep has the flag, of those it has not."""
+def _flagged(inquiry: Inquiry, history: History, flag: str, expected: Mapping[str, Collection[str]]) -> None:
+    """In the last report of the sweep those of the first violation have the flag, and those of the second do not."""
     done = [entry for entry in history.select(Kind.OPERATION, "sweep") if entry.type != "invoke"]
     report = done[-1].value.get("report") if done else None
     if not report:
         inquiry.lacking("a report of the sweep")
         return
     told = {finding["task_id"] for finding in report["findings"] if finding.get(flag)}
-    for task in {*flagged, *others}:
+    (untold, flagged), (called, others) = expected.items()
+    for task in flagged:
         inquiry.seen()
-        if task in flagged and task not in told:
-            inquiry.broken(f"{flag}-untold", f"{task}: {flag}, and the sweep does not tell", done[-1])
-        if task in others and task in told:
-            inquiry.broken(f"called-{flag}", f"{task} is called {flag}, and is not", done[-1])
+        if task not in told:
+            inquiry.broken(untold, f"{task}: {flag}, and the sweep does not tell", done[-1])
+    for task in others:
+        inquiry.seen()
+        if task in told:
+            inquiry.broken(called, f"{task} is called {flag}, and is not", done[-1])
 
 
 def heartbeat_moves(task: str, interval_s: float, lease_s: float) -> Check:

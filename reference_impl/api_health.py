@@ -13,10 +13,13 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 from sqlalchemy import Engine
 
+from reference_impl.bounded import NotInTimeError, within
 from reference_impl.changes import Changes
 from reference_impl.checkup import Checkup, look
 from reference_impl.settings import Settings
 
+ANSWER_S = 3.0
+"""A database that has not answered by then is away."""
 FRESH_S = 1.0
 """So long does one look answer for everybody: no number of requests makes more of them."""
 
@@ -30,6 +33,9 @@ class Health(BaseModel):
     stale: dict[str, int] = Field(description="what does not agree, by its kind, with how often; see `tasks check`")
 
 
+_MUTE = Checkup((), {"database": f"no answer within {ANSWER_S:g} s"})
+
+
 @dataclass
 class _Looks:
     """The last look, and when it was."""
@@ -41,11 +47,25 @@ class _Looks:
     _looking: threading.Lock = field(default_factory=threading.Lock)
 
     def latest(self) -> Checkup:
-        """One that is fresh; who comes while another one looks waits for that."""
-        with self._looking:
-            if self._last is None or time.monotonic() - self._last[0] > FRESH_S:
-                self._last = time.monotonic(), look(self.engine, self.app, self.settings)
+        """One that is fresh; who comes while another one looks waits for that, and not for ever."""
+        if not self._looking.acquire(timeout=ANSWER_S):
+            return _MUTE
+        if self._last is not None and time.monotonic() - self._last[0] < FRESH_S:
+            self._looking.release()
             return self._last[1]
+        try:
+            return within(ANSWER_S, "health", self._look)
+        except NotInTimeError:
+            return _MUTE
+
+    def _look(self) -> Checkup:
+        """Whoever waits no more, the next one waits for the end of this: a frozen database is asked once."""
+        try:
+            seen = look(self.engine, self.app, self.settings)
+            self._last = time.monotonic(), seen
+            return seen
+        finally:
+            self._looking.release()
 
 
 def add_health(api: FastAPI, engine: Engine, app: Celery | None, settings: Settings, changes: Changes) -> None:

@@ -24,6 +24,10 @@ from reference_impl.watched_sweep import Chosen, watch_and_sweep
 
 EXIT_STALE = 1
 
+MaybeApp = Annotated[
+    str | None, typer.Option("--app", "-A", envvar="CELERY_APP", help="Take the settings of this application.")
+]
+
 looking = typer.Typer()
 monitor = typer.Typer(no_args_is_help=True, help="What workers do, and what the registry knows of it.")
 looking.add_typer(monitor, name="monitor")
@@ -89,9 +93,9 @@ def tell_stuck(app: App, as_json: AsJson = False) -> None:
 
 
 @monitor.command("stats")
-def tell_stats(app: App, as_json: AsJson = False) -> None:
+def tell_stats(app: MaybeApp = None, as_json: AsJson = False) -> None:
     """Open tasks by status, agents, and success and failure rates over windows of time."""
-    with database(settings_of(application(app))) as engine, engine.connect() as connection:
+    with database(settings_of(application(app) if app else None)) as engine, engine.connect() as connection:
         told = status(connection)
     if as_json:
         print_json(told)
@@ -101,7 +105,7 @@ def tell_stats(app: App, as_json: AsJson = False) -> None:
 
 @monitor.command("clear-old-tasks")
 def clear_old(
-    app: App,
+    app: MaybeApp = None,
     older_than: Annotated[
         float | None, typer.Option(min=0, help="Seconds since their end; result_extended_expires unless given.")
     ] = None,
@@ -109,7 +113,7 @@ def clear_old(
     as_json: AsJson = False,
 ) -> None:
     """Forget tasks that ended long ago, with their attempts, trails and results; open ones stay."""
-    settings = settings_of(application(app))
+    settings = settings_of(application(app) if app else None)
     after_s = older_than if older_than is not None else settings.result_extended_expires
     if after_s is None:
         raise typer.BadParameter(

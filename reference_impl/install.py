@@ -30,7 +30,7 @@ def install(app: Celery, settings: Settings | None = None) -> Settings:
 
     Call it in the module that makes the application. Settings come from environment and file unless given.
     It adds the task `celery_tracker.sweep`, for beat schedules of deployments that want a sweep besides the
-    workers' own, and the task `celery_tracker.check`, which beat asks for every `check_interval_s`.
+    workers' own, and the task `celery_tracker.check`, which beat asks for every `check_interval_s` where that is set.
 
     Raises InstallError when called twice, ConfigurationError when the settings cannot be used.
     """
@@ -41,9 +41,9 @@ def install(app: Celery, settings: Settings | None = None) -> Settings:
     keep_results(app, used)
     app.task(name=SWEEP_TASK, ignore_result=True)(_sweep_task(app, used))
     app.task(name=CHECK_TASK, ignore_result=True)(_check_task(app, used))
-    app.add_periodic_task(
-        used.check_interval_s, app.signature(CHECK_TASK), name=CHECK_TASK, expires=used.check_interval_s
-    )
+    if used.check_interval_s is not None:
+        every_s = used.check_interval_s
+        app.add_periodic_task(every_s, app.signature(CHECK_TASK), name=CHECK_TASK, expires=every_s)
     Handlers(app, used).connect()
     return used
 

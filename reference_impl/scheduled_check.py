@@ -1,6 +1,7 @@
 """The check that beat asks for, made by one node, however many there are, and however many beats.
 
 Who takes it up claims it in the database; who comes before nine tenths of the interval are over has nothing to do.
+Without an interval somebody asks by hand, and is always answered.
 """
 
 from __future__ import annotations
@@ -45,4 +46,4 @@ def check_if_due(engine: Engine, app: Celery, settings: Settings, by: str) -> Ch
 def claim(engine: Engine, settings: Settings, by: str) -> bool:
     """Whether this node is the one to check now."""
     with engine.begin() as connection:
-        return bool(connection.execute(_CLAIM, {"by": by, "interval_s": settings.check_interval_s}).scalar())
+        return bool(connection.execute(_CLAIM, {"by": by, "interval_s": settings.check_interval_s or 0.0}).scalar())

@@ -70,8 +70,8 @@ class Settings(BaseSettings):
         default=10.0, gt=0, le=3600, description="seconds without renewal after which a lease has run out"
     )
     sweep_interval_s: float = Field(default=5.0, gt=0, le=3600, description="seconds between two sweeps")
-    check_interval_s: float = Field(
-        default=60.0, gt=0, le=86400, description="seconds between two checks that beat asks for"
+    check_interval_s: float | None = Field(
+        default=None, gt=0, le=86400, description="seconds between two checks that beat asks for; unset for none"
     )
     ping_timeout_s: float = Field(
         default=1.0, gt=0, le=60, description="seconds a sweep waits for workers to answer through the broker"

@@ -34,7 +34,7 @@ OF_NOBODY = "redis://127.0.0.1:1/0"
 @pytest.fixture
 def settings(registry_database: str, tmp_path: Path) -> Settings:
     """Those of this test's registry, by which whatever is there is old enough."""
-    return load_settings(database_url=registry_database, spool_directory=tmp_path, minimum_age_s=0)
+    return load_settings(database_url=registry_database, spool_directory=tmp_path, minimum_age_s=0, check_interval_s=60)
 
 
 @pytest.fixture

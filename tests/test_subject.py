@@ -154,7 +154,10 @@ def test_an_unknown_subject_suggests_the_nearest(given: str, nearest: str) -> No
         (MINIMAL.replace('"record"', '"recrod"'), "unknown capability 'recrod': did you mean 'record'?"),
         (MINIMAL.replace('"record"', "3"), "unknown capability '3'"),
         (MINIMAL.replace('["record"]', '"record"'), "capabilities: expected list, got 'record'"),
-        (MINIMAL.replace('["record"]', '["metrics"]'), "[metrics.names]: the capability metrics needs failures, open_"),
+        (
+            MINIMAL.replace('["record"]', '["metrics"]'),
+            "[metrics.names]: the capability metrics needs checks, failure_rate,",
+        ),
         (MINIMAL + '[metrics.names]\nswept = "a_total"', "[metrics.names]: unknown metric 'swept': did you mean"),
         (MINIMAL + '[metrics.enviroment]\nA = ""', "metrics: unknown key 'enviroment': did you mean 'environment'?"),
         (MINIMAL + "[metrics]\nnames = []", "metrics.names: expected dict, got []"),
