@@ -79,7 +79,7 @@ def test_a_run_that_passes(tell: Callable[..., Told], project: Path, tmp_path: P
     assert packages in told.text
     assert re.search(r"^\[  [12]/2\] pass     STALE-08   test_nobody_can_know  \d+\.\d s$", told.text, re.MULTILINE)
     assert re.search(r"^\[  [12]/2\] pass     canary     test_ordinary_tasks  \d+\.\d s$", told.text, re.MULTILINE)
-    assert "1 pass, 44 uncovered" in told.text
+    assert f"1 pass, {uncovered} uncovered" in told.text
     assert str((told.directory / "report.json").relative_to(project)) in told.text
     assert (project / ".conformance" / "latest").resolve() == told.directory
 
@@ -122,7 +122,7 @@ def test_a_run_that_fails_and_its_replay(
     assert f"History ({history.relative_to(project)}):" in told.text
     assert history.is_file()
     assert re.search(r"^> +\d+\.\d{3}s observation/info log harness", told.text, re.MULTILINE)
-    assert re.search(r"^Last lines of client:\n.+succeeded", told.text, re.MULTILINE)
+    assert re.search(r"^Last lines of client:\n(?:.+\n)*.+succeeded", told.text, re.MULTILINE)
     pressed = re.search(
         r"^The machine: for \d+\.\d of \d+\.\d s something that could run had to", told.text, re.MULTILINE
     )
@@ -178,7 +178,7 @@ def test_a_proof_run_that_is_content_with_the_first_catch(tell: Callable[..., To
     assert told.code == 0, told.text
     (defect,) = told.recorded("proof.json")["defects"]
     assert (len(defect["caught_by"]), defect["missed"], defect["not_caught_by"]) == (1, False, [])
-    assert re.search(r"1 passed, 1 skipped, .* 1 red", told.text)
+    assert re.search(r"1 passed, 2 skipped, .* 1 red", told.text)
 
 
 # -- rows ----------------------------------------------------------------------------------------------------------

@@ -156,7 +156,7 @@ def test_an_unknown_subject_suggests_the_nearest(given: str, nearest: str) -> No
         (MINIMAL.replace('["record"]', '"record"'), "capabilities: expected list, got 'record'"),
         (
             MINIMAL.replace('["record"]', '["metrics"]'),
-            "[metrics.names]: the capability metrics needs checks, failure_rate,",
+            "[metrics.names]: the capability metrics needs checks,",
         ),
         (MINIMAL + '[metrics.names]\nswept = "a_total"', "[metrics.names]: unknown metric 'swept': did you mean"),
         (MINIMAL + '[metrics.enviroment]\nA = ""', "metrics: unknown key 'enviroment': did you mean 'environment'?"),
