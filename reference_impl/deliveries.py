@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis
@@ -18,7 +19,7 @@ from sqlalchemy import Connection, Row, text
 
 from reference_impl.bounded import within
 from reference_impl.registry import AWAITING_REDELIVERY
-from reference_impl.rollcall import bounded_connection, call_the_roll
+from reference_impl.rollcall import RollCall, bounded_connection
 from reference_impl.settings import Settings
 from reference_impl.spool import is_behind
 
@@ -51,14 +52,35 @@ _WORKERS = text("""
 """)
 
 
-def find_missing(
-    connection: Connection, app: Celery, settings: Settings, touch: Callable[[], object] = lambda: None
-) -> list[Row[Any]]:
-    """Tasks that wait for long, and whose message is nowhere at this moment.
+@dataclass(frozen=True)
+class Sought:
+    """Tasks that wait for long and whose message the broker does not have, and who may have it instead.
 
-    Empty where the broker, or any worker that holds its lease, does not answer in time, or where reports are still
-    kept on disk: then nothing is known. A worker whose lease has run out lately is asked too; it need not answer.
-    `touch` is called between the two steps that may take the time of a ping each. Raises SQLAlchemy's errors.
+    `workers` are incarnations, with whether each holds its lease: one whose lease has run out lately is asked too,
+    and need not answer.
+    """
+
+    tasks: Mapping[str, Row[Any]] = field(default_factory=dict)
+    workers: Mapping[str, bool] = field(default_factory=dict)
+
+    def missing(self, call: RollCall) -> list[Row[Any]]:
+        """Those whose message no worker has, by a roll call that has asked for them.
+
+        None where the broker, or any worker that holds its lease, did not answer, or one knows of reports that are not
+        written: then nothing is known.
+        """
+        answered = set(call.answers.values())
+        silent = any(holds and one not in answered for one, holds in self.workers.items())
+        if not call.broker_works or call.behind or silent:
+            return []
+        return [self.tasks[task_id] for task_id in sorted(self.tasks.keys() - call.held)]
+
+
+def look_for_messages(connection: Connection, app: Celery, settings: Settings) -> Sought:
+    """Tasks that wait for long, and whose message the broker does not have at this moment.
+
+    None where the broker does not answer within `ping_timeout_s`, or where reports are still kept on disk. Raises
+    SQLAlchemy's errors.
     """
     patience_s = max(settings.lease_s, settings.minimum_age_s) - settings.sweep_interval_s
     values = {"patience_s": patience_s, "awaiting": AWAITING_REDELIVERY, "tasks_max": _TASKS_MAX}
@@ -66,16 +88,9 @@ def find_missing(
     workers = {row.incarnation_id: row.holds for row in connection.execute(_WORKERS)} if waiting else {}
     connection.commit()
     if not waiting or is_behind(settings):
-        return []
-    missing = _not_in_the_broker(app, waiting.values(), settings.ping_timeout_s)
-    touch()
-    if not missing:
-        return []
-    call = call_the_roll(app, settings.ping_timeout_s, set(workers), sought=missing)
-    answered = set(call.answers.values())
-    if not call.broker_works or call.behind or any(holds and one not in answered for one, holds in workers.items()):
-        return []
-    return [waiting[task_id] for task_id in sorted(missing - call.held)]
+        return Sought()
+    gone = _not_in_the_broker(app, waiting.values(), settings.ping_timeout_s)
+    return Sought({task_id: waiting[task_id] for task_id in gone}, workers) if gone else Sought()
 
 
 def _not_in_the_broker(app: Celery, waiting: Iterable[Row[Any]], timeout_s: float) -> set[str]:

@@ -4,14 +4,15 @@
    lease while it holds it loses it.
 2. The pulse: since when have sweeps been in touch with this database without a gap? After an outage, or a pause
    of the sweepers themselves, every lease looks run out; none counts until a full lease has been watched.
-3. Suspects: open attempts whose incarnation has not renewed its lease for half of it, and started records of workers
+3. Lost deliveries: tasks that have waited for long, and whose message the broker does not have.
+4. Suspects: open attempts whose incarnation has not renewed its lease for half of it, and started records of workers
    that never registered. An attempt whose record went on without it, to a redelivery for example, is only closed
    itself.
-4. The roll call, if there is a suspect or the caller wants the broker's proof in any case. Whose lease has run out, and
-   who was silent the time before as well, is dead: asking early, nothing is lost by asking twice.
-5. Each dead incarnation's tasks are closed in one transaction that locks the incarnation first and looks at its
+5. The roll call, one a pass, if there is a suspect, a message that a worker may have, or a caller who wants the
+   broker's proof in any case. Whose lease has run out, and who was silent the time before as well, is dead: asking
+   early, nothing is lost by asking twice.
+6. Each dead incarnation's tasks are closed in one transaction that locks the incarnation first and looks at its
    lease again, so that a renewal in between wins.
-6. Lost deliveries: tasks that have waited for long, and whose message nobody has.
 7. What is over is forgotten, and the result backend is told what it missed while it was away.
 8. Agents that run by a task which is not executed any more are let go, and so is their progress.
 """
@@ -41,7 +42,7 @@ from reference_impl.agents import agents_of
 from reference_impl.agreement import Disagreement, mend
 from reference_impl.backend import kept_result
 from reference_impl.connections import cause_of
-from reference_impl.deliveries import find_missing
+from reference_impl.deliveries import Sought, look_for_messages
 from reference_impl.lifecycle import (
     DeliveryLost,
     Failed,
@@ -257,8 +258,10 @@ def sweep(
             if lock is None:
                 return replace(report, skipped="another sweep is running")
             watched = _pulse(lock, settings)
+            sought = look_for_messages(lock, app, settings) if watched else Sought()
+            _pulse(lock, settings)
             rows = _read_suspects(this, lock)
-            call = _call_suspects(this, lock, rows, prove_broker=prove_broker)
+            call = _call_the_roll(this, lock, rows, sought, prove_broker=prove_broker)
             if call is not None:
                 report = replace(report, broker_works=call.broker_works, broker_why=call.why)
                 rows = _read_suspects(this, lock)  # leases have run out meanwhile, or have been renewed
@@ -279,10 +282,8 @@ def sweep(
                 findings.append(finding)
                 if finding.liveness is Liveness.DEAD:
                     _pulse(lock, settings)  # many tasks take long, and the session that holds the lock must not idle
-            if watched:
-                _pulse(lock, settings)
-                missing = find_missing(lock, app, settings, lambda: _pulse(lock, settings))
-                findings += _close_lost_deliveries(this, missing, told)
+            if watched and call is not None:
+                findings += _close_lost_deliveries(this, sought.missing(call), told)
                 _pulse(lock, settings)
             if not dry_run:
                 findings += _give_up_waiting(engine, by=by)
@@ -301,16 +302,19 @@ def _read_suspects(this: _Pass, lock: Connection) -> Sequence[Row[Any]]:
     return rows
 
 
-def _call_suspects(this: _Pass, lock: Connection, rows: Iterable[Row[Any]], *, prove_broker: bool) -> RollCall | None:
-    """Call the roll where there is somebody to ask for; a pass that notes nothing asks twice itself."""
+def _call_the_roll(
+    this: _Pass, lock: Connection, rows: Iterable[Row[Any]], sought: Sought, *, prove_broker: bool
+) -> RollCall | None:
+    """Once a pass, where there is somebody or something to ask for; a pass that notes nothing asks twice itself."""
     suspects = {str(row.incarnation_id) for row in rows if row.suspect and row.incarnation_id != this.own}
-    if not prove_broker and not suspects:
+    if not (prove_broker or suspects or sought.tasks):
         return None
-    call = call_the_roll(this.app, this.settings.ping_timeout_s, suspects)
+    expected = suspects | sought.workers.keys()
+    call = call_the_roll(this.app, this.settings.ping_timeout_s, expected, sought=sought.tasks)
     if not (this.dry_run and suspects and _pulse(lock, this.settings)):
         return call
     again = call_the_roll(this.app, this.settings.ping_timeout_s, suspects)
-    return replace(again, answers=call.answers | again.answers)
+    return replace(again, answers=call.answers | again.answers, held=call.held, behind=call.behind)
 
 
 def _note_silence(this: _Pass, lock: Connection, rows: Iterable[Row[Any]], call: RollCall) -> None:

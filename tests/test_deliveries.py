@@ -13,11 +13,12 @@ from sqlalchemy import Engine, text
 
 from harness._embedded_servers import free_port
 from harness._servers import LOOPBACK, Servers, open_redis
-from reference_impl.deliveries import MESSAGES_MAX, find_missing
+from reference_impl.deliveries import MESSAGES_MAX, look_for_messages
 from reference_impl.incarnation import Identity, register
 from reference_impl.lifecycle import DeliveryLost, Owner, Published, Started
 from reference_impl.models import TaskRecord
 from reference_impl.registry import LOST, Registry, Report
+from reference_impl.rollcall import call_the_roll
 from reference_impl.settings import Settings, load_settings
 from reference_impl.spool import Spool
 
@@ -69,7 +70,11 @@ def waits(engine: Engine) -> Wait:
 def missing(engine: Engine, app: Celery, settings: Settings) -> set[str]:
     """The ids that one look misses."""
     with engine.connect() as connection:
-        return {row.task_id for row in find_missing(connection, app, settings)}
+        sought = look_for_messages(connection, app, settings)
+    if not sought.tasks:
+        return set()
+    call = call_the_roll(app, settings.ping_timeout_s, sought.workers.keys(), sought=sought.tasks)
+    return {row.task_id for row in sought.missing(call)}
 
 
 def send(app: Celery, task_id: str, queue: str = "mail", **options: Any) -> None:

@@ -20,12 +20,13 @@ from harness._embedded_servers import free_port
 from harness._servers import LOOPBACK, Servers
 from reference_impl.incarnation import Identity, register
 from reference_impl.install import _sweep_task
-from reference_impl.lifecycle import Owner, Started, Status, Succeeded
+from reference_impl.lifecycle import Owner, Published, Started, Status, Succeeded
 from reference_impl.liveness import Liveness
 from reference_impl.models import Attempt, AuditEntry, Incarnation, SweepPulse, TaskRecord
 from reference_impl.registry import Registry, Report
+from reference_impl.rollcall import RollCall, call_the_roll
 from reference_impl.settings import Settings, load_settings
-from reference_impl.sweep import _ONE_SWEEPER, SweepReport, sweep
+from reference_impl.sweep import _ONE_SWEEPER, MISSING, SweepReport, sweep
 
 LONG_AGO_S = 3600.0
 REDIS_DATABASE = 7
@@ -213,6 +214,32 @@ def test_whoever_is_silent_is_asked_twice(
     assert "it is asked again" in first.findings[0].why
     assert (first.undecided, second.undecided) == (True, False)
     assert told(second) == {"t": (Liveness.DEAD, "revoked")}
+
+
+def test_the_roll_is_called_once_a_pass(
+    app: Celery, engine: Engine, make_settings: MakeSettings, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For who is suspect and for messages that nobody has, together: each call takes the time of a ping."""
+    watched(engine)
+    start("of the dead")
+    Registry(engine).apply(
+        Report("lost", Published(), "client", "published", queue="q", happened=time.monotonic() - LONG_AGO_S)
+    )
+    calls = []
+
+    def counted(*arguments: Any, **how: Any) -> RollCall:
+        calls.append(how)
+        return call_the_roll(*arguments, **how)
+
+    monkeypatch.setattr("reference_impl.sweep.call_the_roll", counted)
+
+    report = sweep(engine, app, make_settings(), by="test")
+
+    assert [set(call["sought"]) for call in calls] == [{"lost"}]
+    assert {finding.task_id: finding.action for finding in report.findings} == {
+        "of the dead": "revoked",
+        "lost": MISSING,
+    }
 
 
 def test_silence_before_a_renewal_does_not_count(

@@ -13,8 +13,8 @@ class _Gone(BaseException):
 def apply() -> None:
     call_the_roll = sweep.call_the_roll
 
-    def or_end(*arguments: Any) -> RollCall:
-        call = call_the_roll(*arguments)
+    def or_end(*arguments: Any, **how: Any) -> RollCall:
+        call = call_the_roll(*arguments, **how)
         if not call.broker_works:
             raise _Gone(call.why)
         return call
