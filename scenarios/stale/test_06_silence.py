@@ -1,5 +1,6 @@
 """STALE-06: silence alone is not death, and a lease that has run out alone is not either."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -122,6 +123,27 @@ def test_a_broker_that_is_away(cluster: Cluster, how: str) -> None:
     cluster.await_end(task)
 
     cluster.judge(live_tasks_untouched(), sweep_says({task.id: ("unknown", "broker")}))
+
+
+@pytest.mark.promise("STALE-06")
+@pytest.mark.own_servers
+def test_the_database_is_away_for_longer_than_a_lease(cluster: Cluster) -> None:
+    """Nobody can renew, and a busy solo worker answers nobody: when Postgres is back, its task is left alone."""
+    cluster.worker("a", pool="solo")
+    cluster.worker("b")
+    task = cluster.hold("a")
+
+    away = cluster.inject(restart(cluster.servers.postgres))
+    back = time.monotonic() + 2 * cluster.timing.lease_s
+    cluster.await_seen("the time at which every lease has run out", lambda: time.monotonic() > back or None)
+    cluster.heal(away)
+    cluster.reconnect()
+    cluster.watch([task], cluster.timing.recovery_bound_s)
+    cluster.run_command("sweep")
+    task.release()
+    cluster.await_end(task)
+
+    cluster.judge(live_tasks_untouched(), sweep_says({task.id: ("alive", "renewed")}))
 
 
 @pytest.mark.promise("STALE-06")

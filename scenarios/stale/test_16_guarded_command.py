@@ -1,5 +1,7 @@
 """STALE-16: the sweep command is as careful as the sweep at a worker's start."""
 
+from dataclasses import replace
+
 import pytest
 
 from harness import (
@@ -49,6 +51,31 @@ def test_force_does_not_replace_the_lease(cluster: Cluster) -> None:
     cluster.await_end(task)
 
     cluster.judge(live_tasks_untouched())
+
+
+@pytest.mark.promise("STALE-16")
+def test_force_does_not_replace_the_age(cluster: Cluster) -> None:
+    """A dead worker's task is younger than the minimum age: `--force` without a broker leaves it alone until then."""
+    patient = replace(cluster.timing, minimum_age_s=60.0)
+    victim = cluster.worker("a")
+    task = cluster.hold("a")
+    link = cluster.proxy_to_broker("command to broker")
+    cluster.inject(sever(link, Mode.REFUSE))
+    cluster.inject(kill(victim.process))
+    cluster.watch([task], cluster.timing.lease_s)
+
+    cluster.note("young")
+    cluster.run_command("sweep", "--force", link=link, timing=patient)
+    cluster.record(task)
+    cluster.note("still young")
+    cluster.run_command("sweep", "--force", link=link)
+    cluster.await_record(task, {"REVOKED", "FAILURE"})
+    cluster.worker("b")
+
+    cluster.judge(
+        unchanged_between(task.id, "young", "still young", "too-young"),
+        dead_tasks_closed(cluster.timing.recovery_bound_s),
+    )
 
 
 @pytest.mark.promise("STALE-16")

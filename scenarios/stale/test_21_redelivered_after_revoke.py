@@ -10,14 +10,16 @@ from scenarios.stale.deaths import die_with_unacknowledged_task
 
 @pytest.mark.redis_broker
 @pytest.mark.promise("STALE-21")
-@pytest.mark.parametrize("name", ["hold_late", "hold_late_own_class"])
-def test_redelivered_to_a_worker_that_started_later(cluster: Cluster, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "pool"), [("hold_late", "prefork"), ("hold_late_own_class", "prefork"), ("hold_late", "threads")]
+)
+def test_redelivered_to_a_worker_that_started_later(cluster: Cluster, name: str, pool: str) -> None:
     """The worker that receives the message again started after the sweep, and keeps no state of its own."""
     task = die_with_unacknowledged_task(cluster, name)
     cluster.await_record(task, {"REVOKED"})
 
     cluster.inject(expire_visibility(cluster.servers.redis, cluster.redis_database))
-    third = cluster.worker("c", queues=["a"])
+    third = cluster.worker("c", queues=["a"], pool=pool)
     cluster.await_delivered(task, third)
     after = cluster.publish("ok", "after", queue="a")
     cluster.result(after)

@@ -76,3 +76,20 @@ def test_an_end_that_a_sweep_decides(cluster: Cluster) -> None:
             ],
         )
     )
+
+
+@pytest.mark.promise("STALE-25")
+@pytest.mark.requires("sweep-command")
+def test_an_end_that_a_command_decides(cluster: Cluster) -> None:
+    """Nobody sweeps but a person: the trail names the command line."""
+    victim = cluster.worker("a")
+    task = cluster.hold("a")
+    cluster.inject(kill(victim.process))
+    cluster.watch([task], cluster.timing.lease_s)
+    cluster.run_command("sweep")
+    cluster.await_record(task, {"REVOKED", "FAILURE"})
+    cluster.audit(task)
+
+    started = ("PENDING", "STARTED", victim.node, "started")
+    closed = ("STARTED", "REVOKED", "cli", f"{victim.node} dead")
+    cluster.judge(audited(task.id, [PUBLISHED, started, closed]))
