@@ -136,6 +136,7 @@ from harness._followers import Follower
 from harness._history import Entry, History, Kind
 from harness._middlebox import Middlebox, Sockets
 from harness._proxy import Mode
+from harness._rogue import garble_replies
 from harness._subject import CAPABILITIES, METRICS, ApiPlace, ApiShape, Expiry, MetricsPlace, Place, Subject
 from harness._surfaces import Api
 from harness._timing import Timing
@@ -217,6 +218,7 @@ __all__ = [
     "failures_told",
     "fill_disk",
     "freeze",
+    "garble_replies",
     "gil_was_held",
     "health_told",
     "heartbeat_moves",

@@ -69,8 +69,7 @@ class Sought:
         None where the broker, or any worker that holds its lease, did not answer, or one knows of reports that are not
         written: then nothing is known.
         """
-        answered = set(call.answers.values())
-        silent = any(holds and one not in answered for one, holds in self.workers.items())
+        silent = any(holds and one not in call.incarnations for one, holds in self.workers.items())
         if not call.broker_works or call.behind or silent:
             return []
         return [self.tasks[task_id] for task_id in sorted(self.tasks.keys() - call.held)]

@@ -85,7 +85,7 @@ def workers(engine: Engine, settings: Settings, app: Celery | None) -> list[Work
         evidence = Evidence(
             lease_ran_out=row["lease_left_s"] < 0,
             watched=watched,
-            answered=call is not None and row["incarnation_id"] in call.answers.values(),
+            answered=call is not None and row["incarnation_id"] in call.incarnations,
             broker_works=call is not None and call.broker_works,
         )
         states.append(WorkerState(row, *judge(evidence)))

@@ -6,29 +6,35 @@ road that theirs would take, does another's silence mean anything.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from celery import Celery
 from celery.worker import state as worker_state
 from celery.worker.control import inspect_command
+from pydantic import BaseModel, Field, ValidationError
 
 from reference_impl import incarnation
 from reference_impl.settings import Settings
 from reference_impl.spool import is_behind
+from reference_impl.storable import readable
+
+logger = logging.getLogger(__name__)
 
 COMMAND = "tracker_incarnation"
+_told_of: set[str] = set()
 _GRACE_S = 0.2
 
 
 @dataclass(frozen=True)
 class RollCall:
-    """`answers` maps node names to incarnation ids, None where a worker has no tracker.
+    """`names` are the nodes that answered, `incarnations` who they are, as far as they have a tracker.
 
     `held` are those of the ids sought that some worker has the message of, whatever it does with it;
     `behind` is whether any of them knows of reports that are not written yet.
@@ -36,7 +42,8 @@ class RollCall:
 
     broker_works: bool
     why: str
-    answers: dict[str, str | None] = field(default_factory=dict)
+    names: frozenset[str] = frozenset()
+    incarnations: frozenset[str] = frozenset()
     held: frozenset[str] = frozenset()
     behind: bool = False
 
@@ -65,19 +72,39 @@ def _said(incarnation_id: str | None, held: Collection[str] = (), *, behind: boo
     return {"incarnation": incarnation_id, "held": list(held), "behind": behind}
 
 
+class _Answer(BaseModel):
+    """A worker's answer, as it comes from the network; one without the tracker says something else."""
+
+    incarnation: UUID | None = None
+    held: list[str] = Field(default_factory=list)
+    behind: bool = False
+
+
 @dataclass
 class _Heard:
     """What has come back so far; another thread may read it at any time."""
 
-    answers: dict[str, str | None] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+    incarnations: set[str] = field(default_factory=set)
     held: set[str] = field(default_factory=set)
     behind: bool = False
 
-    def note(self, name: str, said: Mapping[str, Any]) -> None:
-        """Keep one worker's answer; what it holds first."""
-        self.held.update(said.get("held") or ())
-        self.behind = self.behind or bool(said.get("behind"))
-        self.answers[name] = said.get("incarnation")
+    def note(self, name: str, said: object) -> None:
+        """Keep one worker's answer; what it holds first. One that is none is silence."""
+        try:
+            answer = _Answer.model_validate(said)
+        except ValidationError:
+            if name not in _told_of:
+                _told_of.add(name)
+                logger.warning(
+                    "tracking: what %s says to the roll call is no answer: %s", name, readable(said, limit=200)
+                )
+            return
+        self.held.update(answer.held)
+        self.behind = self.behind or answer.behind
+        self.names.add(name)
+        if answer.incarnation is not None:
+            self.incarnations.add(str(answer.incarnation))
 
 
 class _Complete(Exception):
@@ -95,12 +122,13 @@ def call_the_roll(
     failures, whatever time-out it is given.
     """
     heard = _Heard()
-    own = f"tracker-{uuid4().hex}"
+    own_id = str(uuid4())
+    own = _name_of(own_id)
     failure: list[str] = []
 
     def attempt() -> None:
         try:
-            _collect(app, own, timeout_s, heard, {own, *expected}, sorted(sought))
+            _collect(app, own_id, timeout_s, heard, {own_id, *expected}, sorted(sought))
         except _Complete:
             return
         except Exception as error:  # noqa: BLE001 - any failure of the broker is one and the same: no proof
@@ -109,14 +137,17 @@ def call_the_roll(
     thread = threading.Thread(target=attempt, name="celery-tracker roll call", daemon=True)
     thread.start()
     thread.join(timeout_s + _GRACE_S)
-    answers, held = dict(heard.answers), frozenset(heard.held)
-    if own in answers:
-        del answers[own]
-        return RollCall(True, "the sweep's own call came back through the broker", answers, held, heard.behind)
-    if failure:
-        return RollCall(False, f"the broker failed: {failure[0]}", answers, held)
+    # Copies: whoever answers later is heard by nobody.
+    names, incarnations, held = frozenset(heard.names - {own}), frozenset(heard.incarnations), frozenset(heard.held)
+    if own_id in incarnations:
+        why = "the sweep's own call came back through the broker"
+        return RollCall(True, why, names, incarnations - {own_id}, held, heard.behind)
     why = f"the sweep's own call did not come back through the broker within {timeout_s:g} s"
-    return RollCall(False, why, answers, held)
+    return RollCall(False, f"the broker failed: {failure[0]}" if failure else why, names, incarnations, held)
+
+
+def _name_of(own_id: str) -> str:
+    return f"tracker-{own_id}"
 
 
 @contextmanager
@@ -130,12 +161,13 @@ def bounded_connection(app: Celery, timeout_s: float) -> Iterator[Any]:
         yield connection
 
 
-def _collect(app: Celery, own: str, timeout_s: float, heard: _Heard, wanted: set[str], sought: list[str]) -> None:
+def _collect(app: Celery, own_id: str, timeout_s: float, heard: _Heard, wanted: set[str], sought: list[str]) -> None:
+    own = _name_of(own_id)
     deadline = time.monotonic() + timeout_s
     with bounded_connection(app, timeout_s) as connection:
         mailbox = app.control.mailbox(connection)
         channel = connection.channel()
-        node = mailbox.Node(own, channel=channel, handlers={COMMAND: lambda _state, caller, **_: _said(caller)})
+        node = mailbox.Node(own, channel=channel, handlers={COMMAND: lambda *_, **__: _said(own_id)})
 
         def hear(body: Any, message: Any) -> None:  # noqa: ARG001 - kombu's signature
             # Others broadcast here too; a node that nobody knows must not show up among their answers.
@@ -144,8 +176,8 @@ def _collect(app: Celery, own: str, timeout_s: float, heard: _Heard, wanted: set
 
         def note(reply: dict[str, Any]) -> None:
             for name, said in reply.items():
-                heard.note(name, said if isinstance(said, dict) else {})
-            if wanted <= set(heard.answers.values()):
+                heard.note(name, said)
+            if wanted <= heard.incarnations:
                 raise _Complete
 
         with node.listen(channel=channel, callback=hear):

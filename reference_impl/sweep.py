@@ -314,13 +314,19 @@ def _call_the_roll(
     if not (this.dry_run and suspects and _pulse(lock, this.settings)):
         return call
     again = call_the_roll(this.app, this.settings.ping_timeout_s, suspects)
-    return replace(again, answers=call.answers | again.answers, held=call.held, behind=call.behind)
+    return replace(
+        again,
+        names=call.names | again.names,
+        incarnations=call.incarnations | again.incarnations,
+        held=call.held,
+        behind=call.behind,
+    )
 
 
 def _note_silence(this: _Pass, lock: Connection, rows: Iterable[Row[Any]], call: RollCall) -> None:
     """Whoever did not answer is asked again by the next sweep, whichever worker makes it."""
     suspects = {row.incarnation_id for row in rows if row.suspect and row.registered and row.incarnation_id != this.own}
-    silent = suspects - {UUID(answer) for answer in call.answers.values() if answer}
+    silent = suspects - {UUID(incarnation_id) for incarnation_id in call.incarnations}
     if call.broker_works and silent and not this.dry_run:
         lock.execute(_NOTE_SILENCE, {"silent": list(silent)})
         lock.commit()
@@ -364,7 +370,7 @@ def _judge(
     answered = False
     if call is not None:
         known = str(row.incarnation_id) if row.incarnation_id else None
-        answered = known in call.answers.values() if known else row.worker_id in call.answers
+        answered = known in call.incarnations if known else row.worker_id in call.names
     return judge(
         Evidence(
             lease_ran_out=row.lease_ran_out,

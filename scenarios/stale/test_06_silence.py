@@ -10,12 +10,14 @@ from harness import (
     Mode,
     dead_tasks_closed,
     freeze,
+    garble_replies,
     kill,
     live_tasks_untouched,
     logged_once,
     pause,
     restart,
     sever,
+    still_up,
     sweep_says,
     unchanged_between,
 )
@@ -93,6 +95,26 @@ def test_a_broker_that_carries_nothing(cluster: Cluster) -> None:
         logged_once("the worker's own sweep", "WARNING", words, "worker-b", kind="unexplained"),
         dead_tasks_closed(cluster.timing.recovery_bound_s),
     )
+
+
+@pytest.mark.promise("STALE-06")
+def test_replies_that_make_no_sense(cluster: Cluster) -> None:
+    """Somebody answers in the name of a dead worker, and says nonsense: that is silence, and hurts no living one."""
+    cluster.worker("b")
+    silent = cluster.worker("c", pool="solo")
+    lives = cluster.hold("c")
+    victim = cluster.worker("a")
+    task = cluster.hold("a")
+
+    cluster.inject(garble_replies(cluster.place().broker_url, victim.node), await_landing=False)
+    cluster.inject(kill(victim.process))
+    cluster.await_record(task, {"REVOKED", "FAILURE"})
+    cluster.watch([lives], cluster.timing.recovery_bound_s)
+    lives.release()
+    cluster.await_end(lives)
+    cluster.inspect()
+
+    cluster.judge(dead_tasks_closed(cluster.timing.recovery_bound_s), live_tasks_untouched(), still_up([silent.node]))
 
 
 @pytest.mark.promise("STALE-06")

@@ -11,8 +11,8 @@ def apply() -> None:
     judge = sweep._judge
 
     def judged(row: Any, call: Any, **kwargs: Any) -> tuple[Liveness, str]:
-        if call is not None and row.worker_id in call.answers:
-            call = replace(call, answers={**call.answers, "former life": str(row.incarnation_id)})
+        if call is not None and row.worker_id in call.names:
+            call = replace(call, incarnations=call.incarnations | {str(row.incarnation_id)})
         return judge(row, call, **kwargs)
 
     sweep._judge = judged
