@@ -74,7 +74,6 @@ from harness._checks_results import (
     wait_bounded,
 )
 from harness._checks_stores import (
-    ORPHANS,
     health_told,
     monitors_agree,
     rates_told,
@@ -119,6 +118,7 @@ from harness._faults import (
     expire_visibility,
     freeze,
     hide_hash,
+    hide_table,
     hold_answer,
     hold_rows,
     kill,
@@ -146,7 +146,6 @@ from harness._view import Record, View
 __all__ = [
     "CAPABILITIES",
     "METRICS",
-    "ORPHANS",
     "Agent",
     "Api",
     "ApiPlace",
@@ -224,6 +223,7 @@ __all__ = [
     "heartbeat_moves",
     "heartbeat_stands",
     "hide_hash",
+    "hide_table",
     "hold_answer",
     "hold_rows",
     "kept_out",

@@ -14,9 +14,6 @@ from harness._history import Entry, History, Kind
 from harness._verdict import Check, Finding, Inquiry
 
 _EXACTLY = 1e-6
-ORPHANS = ("record-without-live-task", "running-without-task", "points-at-nothing", "progress-without-task")
-"""What may be stale: an open record without a live task, an agent that runs without a task or points at a missing one,
-and progress for a task that does not exist."""
 
 
 def stale_named(*expected: tuple[str, str], of: int = -1) -> Check:

@@ -173,6 +173,33 @@ def hold_rows(url: str, query: sql.SQL | sql.Composed, what: str) -> Fault:
     return Fault("hold rows", what, inject, once(landed), heal)
 
 
+def hide_table(url: str, table: str) -> Fault:
+    """Rename a table until healed, so that whatever asks for it fails; landed when a transaction was rolled back."""
+    aside = f"{table}_set_aside"
+    before: list[int] = []
+
+    def rename(old: str, new: str) -> None:
+        with psycopg.connect(url, autocommit=True, application_name=OWN_NAME) as connection:
+            statement = sql.SQL("ALTER TABLE {} RENAME TO {}").format(sql.Identifier(old), sql.Identifier(new))
+            connection.execute(statement)
+
+    def rolled_back() -> int:
+        with psycopg.connect(url, autocommit=True, application_name=OWN_NAME) as connection:
+            statement = "SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+            (row,) = connection.execute(statement).fetchall()
+        return int(row[0])
+
+    def inject() -> None:
+        before.append(rolled_back())
+        rename(table, aside)
+
+    def landed() -> Evidence | None:
+        failed = rolled_back() - before[0] if before else 0
+        return {"rolled_back": failed} if failed > 0 else None
+
+    return Fault("hide table", table, inject, once(landed), lambda: rename(aside, table))
+
+
 def refuse_writes(url: str, table: str, condition: str, *, deferred: bool = False) -> Fault:
     """Make the database refuse rows for which `condition` (SQL over NEW) holds, at once or at the commit.
 

@@ -59,16 +59,24 @@ _OVERDUE = text("""
       AND coalesce(i.renewed_at, a.started_at) < clock_timestamp() - make_interval(secs => :overdue_s)
     ORDER BY r.task_id
 """)
-_RECORDS = text("SELECT task_id, status, attempt_id FROM celery_task_registry WHERE task_id = ANY(:task_ids)")
+_RECORDS = text("""
+    SELECT task_id, status, attempt_id, extract(epoch FROM clock_timestamp() - completed_at)::float AS over_s
+    FROM celery_task_registry WHERE task_id = ANY(:task_ids)
+""")
 
 
 def find_disagreements(
-    connection: Connection, progress: AgentProgress | None, *, minimum_age_s: float, overdue_s: float | None = None
+    connection: Connection,
+    progress: AgentProgress | None,
+    *,
+    minimum_age_s: float,
+    overdue_s: float | None = None,
+    grace_s: float = 0.0,
 ) -> Iterator[Disagreement]:
     """Each place that tells of a run that is not one; raises ProgressAwayError after those of the database.
 
-    What may still be on its way is left alone until it is older than `minimum_age_s`. With `overdue_s`, records too
-    whose worker has given no sign for so long.
+    What may still be on its way is left alone until it is older than `minimum_age_s`, and what a task has left that
+    ended within `grace_s`. With `overdue_s`, records too whose worker has given no sign for so long.
     """
     if overdue_s is not None:
         for row in connection.execute(_OVERDUE, {"overdue_s": overdue_s}).all():
@@ -83,6 +91,8 @@ def find_disagreements(
     records = _records(connection, entries)
     for entry in entries:
         record = records.get(entry.task_id)
+        if record is not None and record.over_s is not None and record.over_s <= grace_s:
+            continue
         status, attempt_id = (record.status, record.attempt_id) if record else (None, None)
         why = _why_not_running(status, attempt_id, entry.attempt_id, old=entry.age_s > minimum_age_s)
         if why is not None:

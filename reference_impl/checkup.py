@@ -6,8 +6,7 @@ to write is left out until it is `minimum_age_s` old.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +14,7 @@ from celery import Celery
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from reference_impl.agent_progress import AgentProgress, ProgressAwayError
+from reference_impl.agent_progress import ProgressAwayError
 from reference_impl.agent_rows import agents
 from reference_impl.agents import agents_of
 from reference_impl.agreement import Disagreement, Kind, find_disagreements
@@ -24,8 +23,6 @@ from reference_impl.liveness import Liveness
 from reference_impl.rates import rates
 from reference_impl.settings import Settings
 from reference_impl.sweep import SweepReport
-
-logger = logging.getLogger(__name__)
 
 _OPEN = text("""
     SELECT status, count(*) AS tasks FROM celery_task_registry
@@ -45,18 +42,29 @@ class Checkup:
     cleaned: tuple[Disagreement, ...] = field(default_factory=tuple)
 
 
-def look(engine: Engine, app: Celery | None, settings: Settings) -> Checkup:
+def look(engine: Engine, app: Celery | None, settings: Settings, *, grace_s: float | None = None) -> Checkup:
     """What the stores say by themselves, without the workers: whose lease ran out is stale when no sweep came.
 
-    Never raises for a store that is away.
+    What a task has left that ended within `grace_s`, the recovery bound unless given, is for the next sweep. Never
+    raises for a store that is away.
     """
+    grace_s = settings.recovery_bound_s if grace_s is None else grace_s
     shared = agents_of(app)
     progress = shared.progress if shared is not None else None
     stores: dict[str, str | None] = dict.fromkeys(("database", "progress") if progress is not None else ("database",))
     stale: list[Disagreement] = []
     try:
         with engine.connect() as connection:
-            _collect(stale, connection, progress, settings)
+            # One by one: what was found before a store failed is told all the same.
+            stale.extend(
+                find_disagreements(
+                    connection,
+                    progress,
+                    minimum_age_s=settings.minimum_age_s,
+                    overdue_s=settings.recovery_bound_s,
+                    grace_s=grace_s,
+                )
+            )
     except ProgressAwayError as error:
         stores["progress"] = str(error)
     except SQLAlchemyError as error:
@@ -66,7 +74,7 @@ def look(engine: Engine, app: Celery | None, settings: Settings) -> Checkup:
 
 def check(engine: Engine, app: Celery, settings: Settings, swept: SweepReport) -> Checkup:
     """What does not agree after a sweep that watched long enough; one that changed nothing tells who is dead."""
-    seen = look(engine, app, settings)
+    seen = look(engine, app, settings, grace_s=0.0)
     dead = [finding for finding in swept.findings if finding.liveness is Liveness.DEAD]
     left = [finding for finding in dead if _is_left(finding.action)]
     known = {(each.kind, each.task_id) for each in seen.stale}
@@ -84,16 +92,6 @@ def status(connection: Connection) -> dict[str, Any]:
         "open": {row.status: row.tasks for row in connection.execute(_OPEN)},
         "rates": rates(connection),
     }
-
-
-def _collect(
-    stale: list[Disagreement], connection: Connection, progress: AgentProgress | None, settings: Settings
-) -> None:
-    """One by one: what was found before a store failed is told all the same."""
-    found: Iterable[Disagreement] = find_disagreements(
-        connection, progress, minimum_age_s=settings.minimum_age_s, overdue_s=settings.recovery_bound_s
-    )
-    stale.extend(found)
 
 
 def _is_left(action: str) -> bool:

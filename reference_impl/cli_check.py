@@ -49,6 +49,9 @@ def check_stores(
     with database(settings, pool_size=3) as engine:
         chosen = Chosen(dry_run=not clean, thorough=True)
         swept = watch_and_sweep(engine, celery_app, settings, chosen, partial(typer.echo, err=True))
+        if swept.skipped:
+            typer.echo(f"nothing was checked: {swept.skipped}; ask again", err=True)
+            raise typer.Exit(EXIT_UNREACHABLE)
         found = check(engine, celery_app, settings, swept)
         with engine.connect() as connection:
             told = status(connection) if with_status else None

@@ -74,6 +74,25 @@ def test_a_record_is_stale_when_no_sweep_came(engine: Engine, settings: Settings
     ]
 
 
+def test_what_has_just_ended_is_for_the_next_sweep(
+    engine: Engine, settings: Settings, application: Callable[[str], Celery], servers: Servers, tell: Tell
+) -> None:
+    """Progress that a killed run has left is stale when the bound of its task's end is over, or by a grace of none."""
+    app = application(redis_url(servers.redis, 4006))
+    progress = app.tracking_agents.progress
+    for event in (Published(), Started, Failed):
+        tell("t", event)
+    progress.put("t", None, "planner", progress.now(), {})
+
+    at_once, strictly = look(engine, app, settings), look(engine, app, settings, grace_s=0.0)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE celery_task_registry SET completed_at = now() - interval '1 hour'"))
+    later = look(engine, app, settings)
+    progress.drop("t", None)
+
+    assert [len(seen.stale) for seen in (at_once, strictly, later)] == [0, 1, 1]
+
+
 def test_a_store_that_is_away_is_named(
     engine: Engine, settings: Settings, application: Callable[[str], Celery], tell: Tell
 ) -> None:

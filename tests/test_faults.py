@@ -26,6 +26,7 @@ from harness import (
     expire_visibility,
     freeze,
     hide_hash,
+    hide_table,
     hold_rows,
     kill,
     pause_clients,
@@ -382,6 +383,21 @@ def test_eviction_takes_what_expires_and_leaves_queues(own_servers: Servers) -> 
         assert landed["evicted"] >= 20
         assert client.keys() == ["queue"]
         assert client.config_get("maxmemory")["maxmemory"] == "0"
+
+
+def test_a_hidden_table_is_missed_and_comes_back(table: str) -> None:
+    """Whoever asks for it fails, which the server counts; healed, it is as it was."""
+    fault = hide_table(table, "task")
+
+    fault.inject()
+    with pytest.raises(psycopg.errors.UndefinedTable), psycopg.connect(table) as connection:
+        connection.execute("SELECT count(*) FROM task")
+    landed = evidence(fault)
+    fault.heal()
+    with psycopg.connect(table) as connection:
+        connection.execute("SELECT count(*) FROM task")
+
+    assert landed["rolled_back"] >= 1
 
 
 def test_a_hidden_hash_is_refused_and_comes_back(servers: Servers) -> None:

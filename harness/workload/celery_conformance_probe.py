@@ -437,6 +437,13 @@ def work_late_as(self: Any, execution: str, agent: str, mark: str = "working", e
 
 
 @probe()
+def hold_then_work_as(self: Any, execution: str, agent: str, mark: str = "working") -> str:
+    """Stay at a mark, then run an agent, staying at the mark `at work` in the middle of that."""
+    hold_at(mark, self.request.id, execution)
+    return _run_agent(self, execution, agent, "at work", None)
+
+
+@probe()
 def remember(self: Any, execution: str, agent: str) -> None:
     """Journal what an agent of the application remembers in this process."""
     held = sorted(_named(AGENT_MEMORY)(agent))

@@ -9,7 +9,9 @@ from harness import (
     dead_tasks_closed,
     failures_logged,
     fill_disk,
+    hide_table,
     kill,
+    logged_once,
     outcome_unharmed,
     refuse_writes,
     still_up,
@@ -73,6 +75,36 @@ def test_the_sweep_at_start_fails(cluster: Cluster) -> None:
         outcome_unharmed({task.id: ("SUCCESS", "'done'")}),
         failures_logged([("worker-b", stale.id, CAUSE)]),
         still_up([second.node]),
+        dead_tasks_closed(cluster.timing.recovery_bound_s),
+    )
+
+
+@pytest.mark.promise("STALE-01")
+@pytest.mark.requires("registration-table")
+def test_sweeps_fail_as_a_whole(cluster: Cluster) -> None:
+    """A table that every sweep asks for is gone: that is one line, tasks are executed, and sweeps go on afterwards."""
+    victim = cluster.worker("a")
+    sweeper = cluster.worker("b")
+    stale = cluster.hold("a")
+
+    fault = cluster.inject(
+        hide_table(cluster.database_url, cluster.subject.tables["registration"]), await_landing=False
+    )
+    cluster.await_log(sweeper.process, "ERROR", "sweep", "does not exist")
+    cluster.await_landing(fault)
+    task = cluster.publish("ok", queue="b")
+    cluster.result(task)
+    cluster.inspect()
+    cluster.heal(fault)
+    cluster.inject(kill(victim.process))
+    cluster.await_record(stale, {"REVOKED", "FAILURE"})
+    cluster.note_logs()
+
+    words = ["sweep by", sweeper.node, "does not exist"]
+    cluster.judge(
+        outcome_unharmed({task.id: ("SUCCESS", "'done'")}),
+        logged_once("the sweeps of the worker", "ERROR", words, sweeper.process.name, kind="silent-failure"),
+        still_up([sweeper.node]),
         dead_tasks_closed(cluster.timing.recovery_bound_s),
     )
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import Cluster, no_leaks, outcome_unharmed, refuse_writes, terminate_connections
+from harness import Cluster, kill, no_leaks, outcome_unharmed, refuse_writes, terminate_connections
 
 ROUNDS = 60
 
@@ -38,3 +38,37 @@ def test_failures_before_in_and_after_the_commit(cluster: Cluster) -> None:
     cluster.note_sessions()
 
     cluster.judge(no_leaks(), outcome_unharmed({tasks[-1].id: ("SUCCESS", "'done'")}))
+
+
+@pytest.mark.promise("STALE-09")
+def test_failures_of_publishers_retries_and_sweeps(cluster: Cluster) -> None:
+    """What publishers, retries and sweeps write is refused, at once and at the commit; everything is let go of."""
+    cluster.worker("b")
+    victim = cluster.worker("a", concurrency=2)
+    stale = cluster.hold("a")
+    table = cluster.subject.tables["registry"]
+    warm = [cluster.publish("retry_once", queue="b") for _ in range(8)]
+    cluster.await_records(warm, {"SUCCESS"})
+    cluster.note_sessions()
+
+    cluster.inject(kill(victim.process))
+    for deferred in (False, True):
+        condition = "NEW.status IN ('PENDING', 'RETRY', 'REVOKED')"
+        fault = cluster.inject(
+            refuse_writes(cluster.database_url, table, condition, deferred=deferred), await_landing=False
+        )
+        tasks = [cluster.publish("retry_once", queue="b") for _ in range(ROUNDS // 2)]
+        cluster.result(tasks[-1])
+        cluster.await_landing(fault)
+        cluster.watch([stale], cluster.timing.recovery_bound_s)
+        cluster.heal(fault)
+    cluster.await_record(stale, {"REVOKED"})
+    last = cluster.publish("ok", queue="b")
+    cluster.result(last)
+    cluster.await_record(last, {"SUCCESS"})
+    cluster.note_sessions()
+
+    cluster.judge(
+        no_leaks(),
+        outcome_unharmed({tasks[-1].id: ("SUCCESS", "'retried'"), last.id: ("SUCCESS", "'done'")}),
+    )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import Cluster, agent_idle, dead_tasks_closed, kill
+from harness import Cluster, agent_idle, dead_tasks_closed, ends_kept, executed, hold_rows, kill
 
 
 @pytest.mark.promise("STATE-04")
@@ -41,3 +41,52 @@ def test_left_to_redelivery(cluster: Cluster) -> None:
 
     bound_s = cluster.timing.recovery_bound_s
     cluster.judge(agent_idle(agent.name, task.id, within_s=bound_s, error="died while executing it"))
+
+
+@pytest.mark.promise("STATE-04")
+def test_killed_at_the_beginning(cluster: Cluster) -> None:
+    """The row is held while a run begins, so the run is on disk and in Redis only when its worker is killed."""
+    first = cluster.worker("a")
+    cluster.worker("b")
+    agent = cluster.agent("planner")
+    earlier = agent.work("a")
+    earlier.release()
+    cluster.await_end(earlier)
+    agent.await_idle()
+
+    held = cluster.inject(hold_rows(cluster.database_url, agent.rows, "the agent's row"), await_landing=False)
+    task = agent.work("a")
+    cluster.await_landing(held)
+    agent.await_row(lambda seen: task.id in seen["progress"])
+    cluster.inject(kill(first.process))
+    cluster.heal(held)
+    cluster.await_record(task, {"REVOKED"})
+    agent.await_idle()
+
+    bound_s = cluster.timing.recovery_bound_s
+    cluster.judge(
+        dead_tasks_closed(bound_s),
+        agent_idle(agent.name, task.id, within_s=bound_s, error="died while executing it"),
+    )
+
+
+@pytest.mark.promise("STATE-04")
+def test_killed_in_its_own_clean_up(cluster: Cluster) -> None:
+    """The row is held while a run ends: its worker is killed when the work is done, and nobody has been told."""
+    first = cluster.worker("a")
+    cluster.worker("b")
+    agent = cluster.agent("planner")
+    task = agent.work("a")
+
+    held = cluster.inject(hold_rows(cluster.database_url, agent.rows, "the agent's row"), await_landing=False)
+    task.release()
+    task.await_end()
+    cluster.await_landing(held)
+    cluster.inject(kill(first.process))
+    cluster.heal(held)
+    cluster.await_record(task, {"SUCCESS"})
+    agent.await_idle()
+
+    cluster.judge(
+        ends_kept({task.id: {"status": "SUCCESS"}}), agent_idle(agent.name, task.id), executed(task.id, exactly=1)
+    )

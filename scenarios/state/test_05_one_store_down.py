@@ -52,3 +52,29 @@ def test_postgres_away(cluster: Cluster) -> None:
         ends_kept({task.id: {"status": "SUCCESS"}}),
         logged_once("the gap", "ERROR", ["Progressed", task.id, "kept"], worker.process.name, kind="gap-unlogged"),
     )
+
+
+@pytest.mark.promise("STATE-05")
+@pytest.mark.own_servers
+@pytest.mark.parametrize("store", ["redis", "postgres"])
+def test_away_at_the_beginning(cluster: Cluster, store: str) -> None:
+    """A store is away when a run begins, and back before it ends: the work is done, and all are idle in the end."""
+    cluster.worker("a")
+    agent = cluster.agent("planner")
+    earlier = agent.work("a")
+    earlier.release()
+    cluster.await_end(earlier)
+    waiting = cluster.publish("hold_then_work_as", agent.name, queue="a")
+    waiting.await_mark()
+
+    away = cluster.inject(restart(getattr(cluster.servers, store)))
+    waiting.release()
+    waiting.await_mark("at work")
+    cluster.heal(away)
+    cluster.reconnect()
+    agent.await_row(lambda seen: seen["row"] and seen["row"]["current_task_id"] == waiting.id)
+    waiting.release("at work")
+    cluster.await_end(waiting)
+    agent.await_idle()
+
+    cluster.judge(ends_kept({waiting.id: {"status": "SUCCESS"}}), agent_idle(agent.name, waiting.id))

@@ -23,6 +23,7 @@ def test_each_orphan_is_named(cluster: Cluster) -> None:
     open_task = dead.work("a")
 
     cluster.inject(kill(worker.process))
+    cluster.watch([open_task], cluster.timing.lease_s)
     missing, unknown = cluster.unpublished("work_as"), cluster.unpublished("work_as")
     ended.plant(over)
     lost.plant(missing)

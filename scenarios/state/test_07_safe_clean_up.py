@@ -17,6 +17,7 @@ def test_only_the_stale_are_touched(cluster: Cluster) -> None:
     running, held = lives.work("b"), cluster.publish("hold", queue="b")
 
     cluster.inject(kill(first.process))
+    cluster.watch([stale], cluster.timing.lease_s)
     unknown = cluster.unpublished("work_as")
     dead.plant(unknown, progress=True)
     cluster.run_command("check", "--json")

@@ -22,6 +22,7 @@ def test_three_reports(cluster: Cluster) -> None:
 
     report_thrice(cluster, agent)
     cluster.inject(kill(worker.process))
+    cluster.watch([task], cluster.timing.lease_s)
     report_thrice(cluster, agent)
     cluster.run_command("check", "--clean", "--json")
     agent.await_idle()
