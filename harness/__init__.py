@@ -11,6 +11,7 @@ from harness._checks_agents import (
     agent_idle,
     agent_linked,
     cleaned_without,
+    progress_kept,
     transitions_logged,
 )
 from harness._checks_database import (
@@ -243,6 +244,7 @@ __all__ = [
     "partial_kept",
     "pause",
     "pause_clients",
+    "progress_kept",
     "progress_sane",
     "published_in_time",
     "queue_time_told",

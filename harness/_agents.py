@@ -56,37 +56,37 @@ class Agent:
         self._seen = value
         return value
 
+    def look_again(self) -> None:
+        """Note what is seen now, changed or not."""
+        self._seen = None
+        self.note()
+
     def await_row(self, accept: Callable[[Mapping[str, Any]], object], within_s: float | None = None) -> None:
         """Look until its row and the progress are accepted; not coming is for a check to judge."""
         deadline = time.monotonic() + (self.cluster.timing.patience_s if within_s is None else within_s)
         while not accept(self.note()) and time.monotonic() < deadline:
             time.sleep(0.02)  # the pace of looking, bounded by the deadline above
-        self._seen = None
-        self.note()
+        self.look_again()
 
     def await_idle(self, within_s: float | None = None) -> None:
         """Look until it is idle, and no progress of any task is left."""
         self.await_row(lambda seen: seen["row"] and not seen["row"]["is_running"] and seen["progress"] == {}, within_s)
 
-    def plant(self, task: Task, *, progress: bool = False) -> None:
-        """Write past the subject that it runs by this task, or, with `progress`, leave progress of such a run.
-
-        The row and the progress are those of an earlier run, of another task.
-        """
-        self.cluster.history.append(
-            Kind.OPERATION, "ok", "plant", task=task.id, value={"agent": self.name, "progress": progress}
-        )
-        if progress:
-            with closing(open_redis(self.cluster.servers.redis, self.cluster.redis_database)) as client:
-                (text,) = list(client.hvals(self.shape.progress))[:1]
-                client.hset(self.shape.progress, task.id, text)
-            return
+    def plant(self, task: Task) -> None:
+        """Write past the subject that it runs by this task; its row is that of an earlier run."""
+        self.cluster.history.append(Kind.OPERATION, "ok", "plant", task=task.id, value={"agent": self.name})
         column = {ours: sql.Identifier(theirs) for ours, theirs in self.shape.columns.items()}
         statement = sql.SQL("UPDATE {} SET {} = true, {} = %s WHERE {} = %s").format(
             sql.Identifier(self.shape.table), column["is_running"], column["current_task_id"], column["name"]
         )
         with psycopg.connect(self.cluster.database_url, application_name=OWN_NAME) as connection:
             connection.execute(statement, [task.id, self.name])
+
+    def plant_progress(self, task: Task, *, like: Task) -> None:
+        """Leave progress of a run by this task, which is that of another task's run."""
+        self.cluster.history.append(Kind.OPERATION, "ok", "plant", task=task.id, value={"progress": like.id})
+        with closing(open_redis(self.cluster.servers.redis, self.cluster.redis_database)) as client:
+            client.hset(self.shape.progress, task.id, str(client.hget(self.shape.progress, like.id)))
 
     def ask(self, api: Api) -> None:
         """Ask an API what it shows of the agent, and note that."""

@@ -7,6 +7,7 @@ An observation `agent` has `agent`, its `row` (by the names of `AGENT_COLUMNS`, 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -116,6 +117,28 @@ def agent_belongs(agent: str, task: str, *, after: str) -> Check:
     return Check("agent-belongs", examine)
 
 
+def progress_kept(agent: str, task: str, *, for_s: float) -> Check:
+    """While a task runs the agent, its progress stays where it has been seen, for so long at least.
+
+    Violation: `progress-lost`.
+    """
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("progress-kept")
+        runs = executions(history, task)
+        seen = [entry for entry in _looks(history, agent) if any(run.lives_at(entry.at) for run in runs)]
+        there = [entry for entry in seen if task in (entry.value["progress"] or {})]
+        if not there or seen[-1].at - there[0].at < for_s:
+            inquiry.lacking(f"looks at the progress of {task} for {for_s:g} s while it ran")
+        for entry in seen:
+            if there and entry.at > there[0].at and task not in (entry.value["progress"] or {}):
+                inquiry.broken("progress-lost", f"{task} runs {agent}, and its progress is gone", entry)
+            inquiry.seen()
+        return inquiry.finding("its progress stayed")
+
+    return Check("progress-kept", examine)
+
+
 def cleaned_without(agent: str, task: str, *, away: str) -> Check:
     """While `row` or `progress` could not be seen, the other one was cleaned up after the run had ended.
 
@@ -125,16 +148,18 @@ def cleaned_without(agent: str, task: str, *, away: str) -> Check:
     def examine(history: History) -> Finding:
         inquiry = Inquiry("cleaned-without")
         over = _over(executions(history, task))
-        seen = [e for e in _looks(history, agent) if over is not None and e.at >= over and e.value[away] is None]
+        other = {"row": "progress", "progress": "row"}[away]
+        after = [e for e in _looks(history, agent) if over is not None and e.at >= over]
+        seen = [e for e in after if e.value[away] is None and e.value[other] is not None]
         if not seen:
             inquiry.lacking(f"a look at agent {agent} after the end of {task}, while there was no {away}")
             return inquiry.finding("")
         last = seen[-1].value
-        if away == "progress" and last["row"] is not None and last["row"].get("is_running") is not False:
+        if away == "progress" and last["row"].get("is_running") is not False:
             inquiry.broken(
                 "still-running", f"without its progress, the row of {agent} says {_said(last['row'])}", seen[-1]
             )
-        if away == "row" and task in (last["progress"] or {}):
+        if away == "row" and task in last["progress"]:
             inquiry.broken("progress-left", f"without its row, the progress of {task} is left there", seen[-1])
         inquiry.seen()
         return inquiry.finding("what could be reached was cleaned up")
@@ -156,12 +181,13 @@ def transitions_logged(agent: str, task: str) -> Check:
             return inquiry.finding("")
         latest = {entry.value["log"]: entry.value["lines"] for entry in logs}
         told = [values for lines in latest.values() for line in lines if (values := _json_in(line)) and task in values]
-        for step in trails[-1].value["trail"]:
-            if not step["refused"]:
-                wanted = {step["from_status"], step["to_status"]} & _STATUSES
-                count = sum(values & _STATUSES == wanted and agent not in values for values in told)
-                _one_line(inquiry, f"{task} from {step['from_status']} to {step['to_status']}", count, 1, trails[-1])
-        count = sum(agent in values and not values & _STATUSES for values in told)
+        taken = [step for step in trails[-1].value["trail"] if not step["refused"]]
+        ways = Counter((step["from_status"], step["to_status"]) for step in taken)
+        for way, times in ways.items():
+            wanted = [status for status in way if status is not None]
+            count = sum([v for v in values if v in _STATUSES] == wanted and agent not in values for values in told)
+            _one_line(inquiry, f"{task} from {way[0]} to {way[1]}", count, times, trails[-1])
+        count = sum(agent in values and not _STATUSES & set(values) for values in told)
         _one_line(inquiry, f"{agent} beginning and ending its run by {task}", count, 2, logs[-1])
         return inquiry.finding("each transition is one line")
 
@@ -223,14 +249,14 @@ def _one_line(inquiry: Inquiry, what: str, count: int, wanted: int, entry: Entry
     inquiry.seen()
 
 
-def _json_in(line: str) -> set[Any]:
-    """The values of the JSON object with which a line ends; nothing where there is none."""
+def _json_in(line: str) -> list[str]:
+    """The texts in the JSON object with which a line ends, in their order; nothing where there is none."""
     _, brace, rest = line.partition("{")
     try:
         found = json.loads(brace + rest)
     except ValueError:
-        return set()
-    return {value for value in found.values() if isinstance(value, str)}
+        return []
+    return [value for value in found.values() if isinstance(value, str)]
 
 
 def _said(row: Mapping[str, Any]) -> str:

@@ -32,6 +32,7 @@ def stale_named(*expected: tuple[str, str], of: int = -1) -> Check:
         run = runs[of]
         told = {(each["kind"], each["task_id"]) for each in run.value["report"]["stale"]}
         kinds = {task: kind for kind, task in told}
+        kinds_of, wanted_of = _by_task(told), _by_task(expected)
         for kind, task in expected:
             if (kind, task) in told:
                 continue
@@ -40,7 +41,7 @@ def stale_named(*expected: tuple[str, str], of: int = -1) -> Check:
             else:
                 inquiry.broken("unfound", f"{task} is {kind}, and is not found", run)
         for kind, task in sorted(told - set(expected)):
-            if (kind, task) not in expected and task not in {wanted for _, wanted in expected}:
+            if task not in {wanted for _, wanted in expected} or (kinds_of[task] & wanted_of[task]):
                 inquiry.broken("called-stale", f"{task} is called {kind}", run)
         if run.value["exit_code"] != (1 if expected else 0):
             inquiry.broken("wrong-exit", f"{len(expected)} things are stale, exit code {run.value['exit_code']}", run)
@@ -71,8 +72,8 @@ def reports_agree() -> Check:
     return Check("reports-agree", examine)
 
 
-def health_told(api: str, *, stale: Collection[str], stores: Mapping[str, bool]) -> Check:
-    """The last two health answers of an API: 200 at first; then not, with what is stale, and which stores answer.
+def health_told(api: str, *, well: bool, stale: Collection[str] = (), stores: Mapping[str, bool]) -> Check:
+    """What an API says of its health: 200 at first, and whether it is well at last, what is stale, which stores answer.
 
     `stale` are kinds. Violations: `called-unwell`, `called-well`, `untold`.
     """
@@ -86,8 +87,10 @@ def health_told(api: str, *, stale: Collection[str], stores: Mapping[str, bool])
         first, last = told[0], told[-1]
         if first.value["status"] != 200:
             inquiry.broken("called-unwell", f"all is well, and the answer is {first.value['status']}", first)
-        if stale and last.value["status"] == 200:
-            inquiry.broken("called-well", f"{', '.join(stale)} is stale, and the answer is 200", last)
+        if not well and last.value["status"] == 200:
+            inquiry.broken("called-well", f"something is wrong ({', '.join(stale)}), and the answer is 200", last)
+        if well and last.value["status"] != 200:
+            inquiry.broken("called-unwell", f"all is well, and the answer is {last.value['status']}", last)
         body = last.value["body"] or {}
         for kind in stale:
             if kind not in str(body):
@@ -174,6 +177,13 @@ def rates_told(succeeded: int, failed: int) -> Check:
     return Check("rates-told", examine)
 
 
+def _by_task(named: Collection[tuple[str, str]]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for kind, task in named:
+        found.setdefault(task, set()).add(kind)
+    return found
+
+
 def _runs(history: History, command: str) -> list[Entry]:
     return [entry for entry in history.select(Kind.OPERATION, command) if entry.type != "invoke"]
 
@@ -229,8 +239,8 @@ def _cleared(inquiry: Inquiry, history: History, cleared: Sequence[str], kept: S
         between = [entry for entry in records if dry[-1].at < entry.at < real[-1].at]
         if between and not between[-1].value:
             inquiry.broken("cleared-in-dry-run", f"{task} is gone after a dry run", between[-1])
-        if records[-1].value and records[-1].at > real[-1].at:
-            inquiry.broken("not-cleared", f"{task} is still there", records[-1])
+        if not records or records[-1].value:
+            inquiry.broken("not-cleared", f"{task} is still there", *records[-1:])
     for task in kept:
         records = history.observations("record", task)
         if not records[-1].value:

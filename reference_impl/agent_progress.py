@@ -30,6 +30,10 @@ _DROP = """
     if entry and string.find(entry, ARGV[2], 1, true) then return redis.call('HDEL', KEYS[1], ARGV[1]) end
     return 0
 """
+_DROP_THIS = """
+    if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return redis.call('HDEL', KEYS[1], ARGV[1]) end
+    return 0
+"""
 
 
 class ProgressAwayError(Exception):
@@ -41,19 +45,25 @@ class _Stored(BaseModel):
 
     agent: str
     attempt_id: UUID | None
+    incarnation_id: UUID | None = None
     began: float
     told: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The progress of a task's run: `told` is what is shown, `age_s` how long ago the run began."""
+    """The progress of a task's run: `told` is what is shown, `age_s` how long ago the run began, `text` what is stored.
+
+    `incarnation_id` is the worker's that wrote it.
+    """
 
     task_id: str
     agent: str | None
     attempt_id: UUID | None
+    incarnation_id: UUID | None
     age_s: float
     told: Mapping[str, Any]
+    text: str
 
 
 class AgentProgress:
@@ -72,15 +82,29 @@ class AgentProgress:
         """The server's clock, in seconds since 1970."""
         return self._ask(self._time)
 
-    def put(self, task_id: str, attempt_id: UUID | None, agent: str, began: float, told: Mapping[str, Any]) -> None:
+    def put(
+        self,
+        task_id: str,
+        attempt_id: UUID | None,
+        incarnation_id: UUID | None,
+        agent: str,
+        began: float,
+        told: Mapping[str, Any],
+    ) -> None:
         """Write a run's progress; `began` by the server's clock."""
-        stored = _Stored(agent=agent, attempt_id=attempt_id, began=began, told=dict(told))
+        stored = _Stored(
+            agent=agent, attempt_id=attempt_id, incarnation_id=incarnation_id, began=began, told=dict(told)
+        )
         self._ask(lambda client: client.hset(KEY, task_id, stored.model_dump_json()))
 
     def drop(self, task_id: str, attempt_id: UUID | None) -> bool:
         """Remove what this attempt has written, if it is still there."""
         sought = f'"attempt_id":{json.dumps(attempt_id and str(attempt_id))}'
         return bool(self._ask(lambda client: client.eval(_DROP, 1, KEY, task_id, sought)))
+
+    def drop_entry(self, task_id: str, text: str) -> bool:
+        """Remove an entry, if it still is this one, whatever it says."""
+        return bool(self._ask(lambda client: client.eval(_DROP_THIS, 1, KEY, task_id, text)))
 
     def entries(self) -> list[Entry]:
         """All of them: there are as many as agents run, and what was left behind."""
@@ -119,5 +143,6 @@ def _entry(task_id: str, text: str, now: float) -> Entry:
     try:
         stored = _Stored.model_validate_json(text)
     except ValidationError:
-        return Entry(task_id, None, None, now, {})
-    return Entry(task_id, stored.agent, stored.attempt_id, max(0.0, now - stored.began), stored.told)
+        return Entry(task_id, None, None, None, now, {}, text)
+    age_s = max(0.0, now - stored.began)
+    return Entry(task_id, stored.agent, stored.attempt_id, stored.incarnation_id, age_s, stored.told, text)

@@ -97,10 +97,10 @@ def abandon(connection: Connection, task_id: str, error: str | None, at: datetim
     return _let_go(connection.execute(_ABANDON, {"task_id": task_id, "error": error, "at": at}).scalars())
 
 
-def abandon_run(connection: Connection, task_id: str, attempt_id: UUID | None, error: str) -> bool:
-    """Let the agents go that run by this attempt of this task; whether there was one."""
+def abandon_run(connection: Connection, task_id: str, attempt_id: UUID | None, error: str) -> tuple[AgentChange, ...]:
+    """Let the agents go that run by this attempt of this task."""
     values = {"task_id": task_id, "attempt_id": attempt_id, "error": error, "at": None}
-    return bool(connection.execute(_ABANDON_RUN, values).all())
+    return _let_go(connection.execute(_ABANDON_RUN, values).scalars())
 
 
 def agents(connection: Connection, name: str | None = None) -> Sequence[Row[Any]]:

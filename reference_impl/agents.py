@@ -19,7 +19,7 @@ from celery import Celery, Task, current_task
 from celery.exceptions import TaskPredicate
 
 from reference_impl import incarnation
-from reference_impl.agent_progress import AgentProgress, ProgressAwayError, open_progress
+from reference_impl.agent_progress import AgentProgress, open_progress
 from reference_impl.agent_rows import AgentWord, Step
 from reference_impl.lifecycle import Owner, Progressed
 from reference_impl.masking import masked
@@ -46,7 +46,7 @@ def agent_run(name: str) -> Iterator[Run]:
 
     A run that begins while another one of the same agent lasts takes the agent from it: the older one's end does not
     make the agent idle. Raises ValueError for a name that is empty, longer than 255 characters, not printable or with
-    a slash, and RuntimeError outside a task, or in an application without the tracker.
+    a slash, and RuntimeError outside a task, within another run of it, or in an application without the tracker.
     """
     if not name or len(name) > NAME_CHARS_MAX or not name.isprintable() or "/" in name:
         raise ValueError(f"an agent's name has 1 to {NAME_CHARS_MAX} printable characters and no /, got {name!r}")
@@ -55,10 +55,13 @@ def agent_run(name: str) -> Iterator[Run]:
     agents = agents_of(current_task.app)
     if agents is None:
         raise RuntimeError("agent_run() needs the tracker: call install(app) where the application is made")
-    run = Run(name, current_task, agents)
-    run.begin()
+    task = current_task._get_current_object()  # noqa: SLF001 - the task itself: other threads of it have no current one
+    if getattr(task.request, "tracking_run", None) is not None:
+        raise RuntimeError(f"a task runs one agent at a time, and this one runs {task.request.tracking_run.name!r}")
+    run = Run(name, task, agents)
     error: BaseException | None = None
     try:
+        run.begin()
         yield run
     except BaseException as raised:
         error = raised
@@ -83,7 +86,7 @@ class Run:
     def __init__(self, name: str, task: Task, agents: Agents) -> None:
         self.name = name
         self.memory: dict[str, Any] = {}
-        self._task, self._task_id = task, task.request.id
+        self._task, self._request, self._task_id = task, task.request, task.request.id
         self._attempt_id: UUID | None = getattr(task.request, "tracking_attempt", None)
         self._agents = agents
         self._began: float | None = None
@@ -94,50 +97,55 @@ class Run:
         self._say(Step.CONTINUES, phase=readable(message, limit=PHASE_CHARS_MAX))
 
     def progress(self, current: float, total: float | None = None, message: str | None = None) -> None:
-        """Say how much of how much is done; brought into shape as a task's own progress is, and never going back."""
+        """Say how much of how much is done, in the shape of a task's own progress, never going back; a sign of life."""
         form, _ = shown({"current": current, "total": total, "message": message})
         self._told = never_back(form, self._told)
         self._show()
+        told = {"state": "PROGRESS", "meta": self._told}
+        self._agents.recorder.note(self._report("progress", progress=told))
 
     def begin(self) -> None:
-        """Link task and agent, make its progress, and give it an empty memory; never raises."""
+        """Link task and agent, make its progress, and give it an empty memory."""
+        self._request.tracking_run = self
         self._say(Step.BEGINS)
         self._show()
         _memories[self.name] = self.memory
 
     def end(self, error: BaseException | None) -> None:
-        """Let each place go by itself; never raises."""
+        """Let each place go by itself, whatever interrupts that."""
         said = None
         if error is not None and not isinstance(error, TaskPredicate):  # Retry, Ignore and Reject are no errors
             said = masked(f"{type(error).__name__}: {readable(error)}", self._agents.settings.masked_names)
-        if error is None or isinstance(error, Exception):  # else the process ends: who ended it tells why
-            self._say(Step.ENDS, error=said)
-        self._agents.tell_progress(
-            "is left to the next sweep",
-            self,
-            lambda store: store.drop(self._task_id, self._attempt_id),
-            in_any_case=True,
-        )
+        self._request.tracking_run = None
         if _memories.get(self.name) is self.memory:
             del _memories[self.name]
         self.memory.clear()
+        try:
+            if not isinstance(error, SystemExit | KeyboardInterrupt):  # who ends the process tells why
+                self._say(Step.ENDS, error=said)
+        finally:
+            self._agents.tell_progress(
+                "is left to the next sweep",
+                self,
+                lambda store: store.drop(self._task_id, self._attempt_id),
+                in_any_case=True,
+            )
 
     def __str__(self) -> str:
         return f"agent {self.name} in task {self._task_id}"
 
     def _say(self, step: Step, **more: str | None) -> None:
         word = AgentWord(self.name, step, **more)
+        self._agents.recorder.record(self._report(f"agent {self.name} {step}", agent=word))
+
+    def _report(self, why: str, **said: Any) -> Report:
         owner = Owner(incarnation.current_id(), self._attempt_id)
-        why = f"agent {self.name} {step}"
-        who = self._agents.who()
-        self._agents.recorder.record(
-            Report(self._task_id, Progressed(owner), who, why, task_name=self._task.name, agent=word)
-        )
+        return Report(self._task_id, Progressed(owner), self._agents.who(), why, task_name=self._task.name, **said)
 
     def _show(self) -> None:
         def put(store: AgentProgress) -> None:
             self._began = self._began or store.now()
-            store.put(self._task_id, self._attempt_id, self.name, self._began, self._told)
+            store.put(self._task_id, self._attempt_id, incarnation.current_id(), self.name, self._began, self._told)
 
         self._agents.tell_progress("is not shown", self, put)
 
@@ -161,10 +169,9 @@ class Agents:
         """Have the progress's store do it, unless it has just failed; what it misses, it hears with the next word."""
         if time.monotonic() < self._quiet_until and not in_any_case:
             return
-        if self.progress is None:
-            return
         try:
-            work(self.progress)
-        except ProgressAwayError as error:
+            if self.progress is not None:
+                work(self.progress)
+        except Exception as error:  # noqa: BLE001 - a store that cannot even be opened must not fail the task
             self._quiet_until = time.monotonic() + _QUIET_S
             logger.warning("tracking: progress of %s %s: %s", run, otherwise, error)

@@ -8,8 +8,8 @@ A sweep mends it, one thing at a time, each only if it still stands as it was fo
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, Row, text
 from reference_impl.agent_progress import AgentProgress, Entry, ProgressAwayError
 from reference_impl.agent_rows import abandon_run
 from reference_impl.lifecycle import ENDED, Status
+from reference_impl.transitions import tell_agents
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +35,20 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Disagreement:
-    """One place that tells of a run which the task's record does not know, or knows to be over; or such a record."""
+    """One place that tells of a run which the task's record does not know, or knows to be over; or such a record.
+
+    `entry` is the progress as it is stored, `incarnation_id` who has written it. Where the record has not ended (`over`
+    is false), a worker that cannot reach the database may run it all the same.
+    """
 
     kind: Kind
     agent: str | None
     task_id: str
     attempt_id: UUID | None
     why: str
+    entry: str | None = field(default=None, repr=False)
+    incarnation_id: UUID | None = None
+    over: bool = True
 
 
 _RUNNING = text("""
@@ -59,6 +67,10 @@ _OVERDUE = text("""
       AND coalesce(i.renewed_at, a.started_at) < clock_timestamp() - make_interval(secs => :overdue_s)
     ORDER BY r.task_id
 """)
+_HOLDING = text("""
+    SELECT incarnation_id::text FROM celery_worker_incarnation
+    WHERE incarnation_id = ANY(:asked) AND renewed_at + make_interval(secs => lease_s) >= clock_timestamp()
+""")
 _RECORDS = text("""
     SELECT task_id, status, attempt_id, extract(epoch FROM clock_timestamp() - completed_at)::float AS over_s
     FROM celery_task_registry WHERE task_id = ANY(:task_ids)
@@ -72,11 +84,14 @@ def find_disagreements(
     minimum_age_s: float,
     overdue_s: float | None = None,
     grace_s: float = 0.0,
+    alive: Collection[str] = (),
 ) -> Iterator[Disagreement]:
     """Each place that tells of a run that is not one; raises ProgressAwayError after those of the database.
 
     What may still be on its way is left alone until it is older than `minimum_age_s`, and what a task has left that
-    ended within `grace_s`. With `overdue_s`, records too whose worker has given no sign for so long.
+    ended within `grace_s`. So is progress of a task that has not ended while the worker that wrote it holds its lease,
+    or is among the incarnations `alive`: the registry may not have heard of the run yet. With `overdue_s`, records
+    too whose worker has given no sign for so long.
     """
     if overdue_s is not None:
         for row in connection.execute(_OVERDUE, {"overdue_s": overdue_s}).all():
@@ -89,30 +104,52 @@ def find_disagreements(
             yield Disagreement(kind, row.name, row.task_id, row.claimed, why)
     entries = progress.entries() if progress is not None else []
     records = _records(connection, entries)
+    living = {*alive, *_holding_leases(connection, entries)}
     for entry in entries:
         record = records.get(entry.task_id)
-        if record is not None and record.over_s is not None and record.over_s <= grace_s:
+        over = record is not None and Status(record.status) in ENDED
+        if record is not None and over and record.over_s is not None and record.over_s <= grace_s:
+            continue
+        if not over and str(entry.incarnation_id) in living:
             continue
         status, attempt_id = (record.status, record.attempt_id) if record else (None, None)
         why = _why_not_running(status, attempt_id, entry.attempt_id, old=entry.age_s > minimum_age_s)
         if why is not None:
-            yield Disagreement(Kind.PROGRESS_WITHOUT_TASK, entry.agent, entry.task_id, entry.attempt_id, why)
+            kind = Kind.PROGRESS_WITHOUT_TASK
+            yield Disagreement(
+                kind, entry.agent, entry.task_id, entry.attempt_id, why, entry.text, entry.incarnation_id, over
+            )
 
 
-def mend(engine: Engine, progress: AgentProgress | None, *, minimum_age_s: float, by: str) -> list[Disagreement]:
+def doubted(connection: Connection, progress: AgentProgress | None, *, minimum_age_s: float) -> set[str]:
+    """The incarnations to be asked whether they live: their progress speaks of runs that the registry denies."""
+    try:
+        found = list(find_disagreements(connection, progress, minimum_age_s=minimum_age_s))
+    except ProgressAwayError:
+        return set()  # the sweep will say so when it mends
+    return {str(each.incarnation_id) for each in found if not each.over and each.incarnation_id is not None}
+
+
+def mend(
+    engine: Engine, progress: AgentProgress | None, *, minimum_age_s: float, alive: Collection[str] | None, by: str
+) -> list[Disagreement]:
     """Let go of what tells of no run; gives what was mended. A Redis that is away is left for another time.
 
+    `alive` are the incarnations that have answered a roll call; None where there was none, and nobody's silence counts.
     Raises SQLAlchemy's errors.
     """
     mended: list[Disagreement] = []
     with engine.begin() as connection:
+        how: dict[str, Any] = {"minimum_age_s": minimum_age_s, "alive": alive or ()}
         try:
-            found = list(find_disagreements(connection, progress, minimum_age_s=minimum_age_s))
+            found = list(find_disagreements(connection, progress, **how))
         except ProgressAwayError as error:
             logger.warning("tracking: %s cannot look for progress that was left behind: %s", by, error)
-            found = list(find_disagreements(connection, None, minimum_age_s=minimum_age_s))
+            found = list(find_disagreements(connection, None, **how))
     for each in found:
-        if _let_go(engine, progress, each):
+        if alive is None and each.kind is Kind.PROGRESS_WITHOUT_TASK and not each.over:
+            continue
+        if _let_go(engine, progress, each, by):
             logger.warning(
                 "tracking: %s let agent %s go from task %s (%s): %s", by, each.agent, each.task_id, each.kind, each.why
             )
@@ -120,13 +157,16 @@ def mend(engine: Engine, progress: AgentProgress | None, *, minimum_age_s: float
     return mended
 
 
-def _let_go(engine: Engine, progress: AgentProgress | None, found: Disagreement) -> bool:
+def _let_go(engine: Engine, progress: AgentProgress | None, found: Disagreement, by: str) -> bool:
     if found.kind is not Kind.PROGRESS_WITHOUT_TASK:
         with engine.begin() as connection:
-            return abandon_run(connection, found.task_id, found.attempt_id, found.why)
+            changes = abandon_run(connection, found.task_id, found.attempt_id, found.why)
+        tell_agents(changes, found.task_id, found.attempt_id, by)
+        return bool(changes)
     assert progress is not None
+    assert found.entry is not None
     try:
-        return progress.drop(found.task_id, found.attempt_id)
+        return progress.drop_entry(found.task_id, found.entry)
     except ProgressAwayError as error:
         logger.warning("tracking: progress of task %s is left to the next sweep: %s", found.task_id, error)
         return False
@@ -143,6 +183,11 @@ def _why_not_running(status: str | None, attempt_id: UUID | None, claimed: UUID 
     if status != Status.STARTED:
         return f"its task is not executed ({status})"
     return "another attempt executes its task" if attempt_id != claimed else None
+
+
+def _holding_leases(connection: Connection, entries: Sequence[Entry]) -> set[str]:
+    asked = [entry.incarnation_id for entry in entries if entry.incarnation_id is not None]
+    return set(connection.execute(_HOLDING, {"asked": asked}).scalars()) if asked else set()
 
 
 def _records(connection: Connection, entries: Sequence[Entry]) -> dict[str, Row[Any]]:

@@ -80,7 +80,7 @@ def _progress(app: Celery | None, task_ids: list[str]) -> dict[str, Entry] | Non
 
 def _document(row: Row[Any], progress: dict[str, Entry] | None) -> AgentDocument:
     entry = (progress or {}).get(row.current_task_id)
-    ours = entry is not None and entry.attempt_id == row.current_attempt_id
+    ours = entry is not None and (entry.agent, entry.attempt_id) == (row.name, row.current_attempt_id)
     return AgentDocument(
         name=row.name,
         is_running=row.is_running,

@@ -6,7 +6,7 @@ to write is left out until it is `minimum_age_s` old.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,11 +42,13 @@ class Checkup:
     cleaned: tuple[Disagreement, ...] = field(default_factory=tuple)
 
 
-def look(engine: Engine, app: Celery | None, settings: Settings, *, grace_s: float | None = None) -> Checkup:
+def look(
+    engine: Engine, app: Celery | None, settings: Settings, *, grace_s: float | None = None, alive: Collection[str] = ()
+) -> Checkup:
     """What the stores say by themselves, without the workers: whose lease ran out is stale when no sweep came.
 
-    What a task has left that ended within `grace_s`, the recovery bound unless given, is for the next sweep. Never
-    raises for a store that is away.
+    What a task has left that ended within `grace_s`, the recovery bound unless given, is for the next sweep; `alive`
+    are incarnations that are known to live. Never raises for a store that is away.
     """
     grace_s = settings.recovery_bound_s if grace_s is None else grace_s
     shared = agents_of(app)
@@ -63,6 +65,7 @@ def look(engine: Engine, app: Celery | None, settings: Settings, *, grace_s: flo
                     minimum_age_s=settings.minimum_age_s,
                     overdue_s=settings.recovery_bound_s,
                     grace_s=grace_s,
+                    alive=alive,
                 )
             )
     except ProgressAwayError as error:
@@ -74,7 +77,7 @@ def look(engine: Engine, app: Celery | None, settings: Settings, *, grace_s: flo
 
 def check(engine: Engine, app: Celery, settings: Settings, swept: SweepReport) -> Checkup:
     """What does not agree after a sweep that watched long enough; one that changed nothing tells who is dead."""
-    seen = look(engine, app, settings, grace_s=0.0)
+    seen = look(engine, app, settings, grace_s=0.0, alive=swept.answered)
     dead = [finding for finding in swept.findings if finding.liveness is Liveness.DEAD]
     left = [finding for finding in dead if _is_left(finding.action)]
     known = {(each.kind, each.task_id) for each in seen.stale}

@@ -6,7 +6,8 @@ Exit codes of `check`: 0 all agree, 1 something is stale, 5 a store cannot be as
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from reference_impl.agreement import Disagreement
 from reference_impl.checkup import check, status
 from reference_impl.cli_places import App, application, database, print_json, settings_of
 from reference_impl.cli_tasks import EXIT_UNREACHABLE, AsJson, count_of, short, whole
-from reference_impl.operations import active_tasks, clear_old_tasks, stuck_tasks
+from reference_impl.operations import NotAskedError, active_tasks, clear_old_tasks, stuck_tasks
 from reference_impl.watched_sweep import Chosen, watch_and_sweep
 
 EXIT_STALE = 1
@@ -57,8 +58,8 @@ def check_stores(
             told = status(connection) if with_status else None
     if as_json:
         report: dict[str, Any] = {
-            "stale": [dataclasses.asdict(each) for each in found.stale],
-            "cleaned": [dataclasses.asdict(each) for each in found.cleaned],
+            "stale": [_told(each) for each in found.stale],
+            "cleaned": [_told(each) for each in found.cleaned],
             "stores": {name: cause is None for name, cause in found.stores.items()},
         }
         print_json(report | ({"status": told} if told is not None else {}))
@@ -82,8 +83,9 @@ def tell_active(app: App, as_json: AsJson = False) -> None:
     """Tasks that are STARTED, or that a worker says it executes; and whether both say so."""
     celery_app = application(app)
     settings = settings_of(celery_app)
-    with database(settings) as engine:
-        _print_rows(active_tasks(engine, celery_app, settings), as_json=as_json)
+    with database(settings) as engine, _asking():
+        rows = active_tasks(engine, celery_app, settings)
+    _print_rows(rows, as_json=as_json)
 
 
 @monitor.command("stuck-tasks")
@@ -91,8 +93,9 @@ def tell_stuck(app: App, as_json: AsJson = False) -> None:
     """STARTED tasks without progress for `stuck_after_s`, and whether their workers execute them."""
     celery_app = application(app)
     settings = settings_of(celery_app)
-    with database(settings) as engine:
-        _print_rows(stuck_tasks(engine, celery_app, settings), as_json=as_json)
+    with database(settings) as engine, _asking():
+        rows = stuck_tasks(engine, celery_app, settings)
+    _print_rows(rows, as_json=as_json)
 
 
 @monitor.command("stats")
@@ -128,6 +131,19 @@ def clear_old(
         print_json({"older_than_s": after_s, "cleared": 0 if dry_run else count, "found": count, "dry_run": dry_run})
     else:
         typer.echo(f"{count_of(count)} {'would be' if dry_run else 'were'} forgotten")
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    try:
+        yield
+    except NotAskedError as error:
+        typer.echo(f"the workers cannot be asked: {error}", err=True)
+        raise typer.Exit(EXIT_UNREACHABLE) from error
+
+
+def _told(each: Disagreement) -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(each).items() if name not in {"entry", "over"}}
 
 
 def _print_stale(title: str, found: Sequence[Disagreement]) -> None:

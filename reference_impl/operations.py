@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from celery import Celery
-from sqlalchemy import Engine, Table, bindparam, func, select, text
+from sqlalchemy import Engine, Executable, Table, bindparam, func, select, text
 
-from reference_impl.lifecycle import Requeued, Status
+from reference_impl.bounded import within
+from reference_impl.lifecycle import ENDED, Requeued, Status
 from reference_impl.liveness import Evidence, Liveness, judge
 from reference_impl.messages import LOSSES, find, send
 from reference_impl.models import TaskRecord
@@ -56,6 +57,10 @@ _WATCHED = text("""
 """)
 
 
+class NotAskedError(Exception):
+    """The workers could not be asked: their broker failed, or did not answer."""
+
+
 class NotRequeuedError(Exception):
     """The task is not run again; the message says why, and what to do instead."""
 
@@ -95,29 +100,30 @@ def workers(engine: Engine, settings: Settings, app: Celery | None) -> list[Work
 def active_tasks(engine: Engine, app: Celery, settings: Settings) -> list[dict[str, Any]]:
     """Tasks that are STARTED or executed, with `executing`: whether a worker says so; None where its worker is silent.
 
-    A task that a worker executes and the registry does not know as STARTED has the status that it has, or None.
+    The registry is read before and after workers are asked: what began or ended meanwhile is left out. A task that a
+    worker executes and the registry does not know as STARTED has the status that it has, or None. Raises
+    NotAskedError.
     """
+    before = _rows(engine, _STARTED)
     said = _executed(app, settings)
-    with engine.connect() as connection:
-        rows = [dict(row) for row in connection.execute(_STARTED).mappings()]
-        known = {row["task_id"] for row in rows}
-        unknown = [task_id for tasks in said.values() for task_id in tasks if task_id not in known]
-        others = connection.execute(_NAMED, {"task_ids": unknown}).mappings()
-        standing = {row["task_id"]: dict(row) for row in others}
+    after = _rows(engine, _STARTED)
+    known = [row for task_id, row in after.items() if task_id in before]
+    unknown = {task_id: name for tasks in said.values() for task_id, name in tasks.items() if task_id not in before}
+    standing = _rows(engine, _NAMED, task_ids=list(unknown))
     for node, tasks in said.items():
         for task_id, name in tasks.items():
-            if task_id not in known:
-                blank = {"task_id": task_id, "name": name, "status": None, "worker": node, "started_at": None}
-                rows.append(standing.get(task_id, blank))
-    return [row | {"executing": _is_executed(row, said)} for row in rows]
+            blank = {"task_id": task_id, "name": name, "status": None, "worker": node, "started_at": None}
+            row = standing.get(task_id, blank)
+            if task_id in unknown and row["status"] not in {*ENDED, Status.STARTED}:
+                known.append(row)
+    return [row | {"executing": _is_executed(row, said)} for row in known]
 
 
 def stuck_tasks(engine: Engine, app: Celery, settings: Settings) -> list[dict[str, Any]]:
-    """STARTED tasks that have made no progress for `stuck_after_s`, with `executing` as above."""
+    """STARTED tasks that have made no progress for `stuck_after_s`, with `executing` as above. Raises NotAskedError."""
     said = _executed(app, settings)
-    with engine.connect() as connection:
-        rows = connection.execute(_STUCK, {"stuck_after_s": settings.stuck_after_s}).mappings().all()
-    return [{**row, "executing": _is_executed(dict(row), said)} for row in rows]
+    rows = _rows(engine, _STUCK, stuck_after_s=settings.stuck_after_s)
+    return [row | {"executing": _is_executed(row, said)} for row in rows.values()]
 
 
 def clear_old_tasks(engine: Engine, after_s: float, *, dry_run: bool) -> int:
@@ -134,10 +140,21 @@ def clear_old_tasks(engine: Engine, after_s: float, *, dry_run: bool) -> int:
             return count
 
 
+def _rows(engine: Engine, query: Executable, **values: Any) -> dict[str, dict[str, Any]]:
+    with engine.connect() as connection:
+        return {row["task_id"]: dict(row) for row in connection.execute(query, values).mappings()}
+
+
 def _executed(app: Celery, settings: Settings) -> dict[str, dict[str, str]]:
     """What each worker that answers executes: task id to name."""
-    answers = app.control.inspect(timeout=settings.ping_timeout_s).active() or {}
-    return {node: {task["id"]: task["name"] for task in tasks} for node, tasks in answers.items()}
+    patience_s = settings.ping_timeout_s
+    try:
+        answers = within(4 * patience_s, "inspection", lambda: app.control.inspect(timeout=patience_s).active() or {})
+    except Exception as error:
+        raise NotAskedError(f"{type(error).__name__}: {error}") from error
+    return {
+        node: {task["id"]: task["name"] for task in tasks} for node, tasks in answers.items() if isinstance(tasks, list)
+    }
 
 
 def _is_executed(row: Mapping[str, Any], said: Mapping[str, Mapping[str, str]]) -> bool | None:

@@ -12,7 +12,7 @@ import os
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
@@ -119,9 +119,12 @@ class Settings(BaseSettings):
         description="seconds without progress after which a task of a living worker is reported as stuck",
     )
     allowed_s: float | None = Field(
-        default=None, gt=0, description="seconds a task may be executed before it counts as overrunning; unset for any"
+        default=None,
+        gt=0,
+        le=366 * 86400,
+        description="seconds a task may be executed before it counts as overrunning; unset for any",
     )
-    task_allowed_s: dict[str, float] = Field(
+    task_allowed_s: dict[str, Annotated[float, Field(gt=0, le=366 * 86400)]] = Field(
         default_factory=dict, description="task name to such seconds, where they differ from `allowed_s`"
     )
     end_overruns: bool = Field(

@@ -39,8 +39,9 @@ from sqlalchemy.exc import DBAPIError
 from reference_impl import metrics
 from reference_impl.agent_progress import AgentProgress
 from reference_impl.agents import agents_of
-from reference_impl.agreement import Disagreement, mend
+from reference_impl.agreement import Disagreement, doubted, mend
 from reference_impl.backend import kept_result
+from reference_impl.bounded import within
 from reference_impl.connections import cause_of
 from reference_impl.deliveries import Sought, look_for_messages
 from reference_impl.lifecycle import (
@@ -169,7 +170,8 @@ class Finding:
 class SweepReport:
     """The account of one pass. `broker_works` is None when no roll call was needed.
 
-    `undecided` is whether a lease has run out whose incarnation was not asked twice yet.
+    `undecided` is whether a lease has run out whose incarnation was not asked twice yet; `answered` are the
+    incarnations that have answered a roll call.
     """
 
     by: str
@@ -181,6 +183,7 @@ class SweepReport:
     undecided: bool = False
     findings: tuple[Finding, ...] = field(default_factory=tuple)
     mended: tuple[Disagreement, ...] = field(default_factory=tuple)
+    answered: tuple[str, ...] = ()
 
     @property
     def closed(self) -> int:
@@ -261,9 +264,12 @@ def sweep(
             sought = look_for_messages(lock, app, settings) if watched else Sought()
             _pulse(lock, settings)
             rows = _read_suspects(this, lock)
-            call = _call_the_roll(this, lock, rows, sought, prove_broker=prove_broker)
+            doubts = doubted(lock, this.progress, minimum_age_s=settings.minimum_age_s) if watched else set()
+            lock.commit()
+            call = _call_the_roll(this, lock, rows, sought, doubts, prove_broker=prove_broker)
             if call is not None:
                 report = replace(report, broker_works=call.broker_works, broker_why=call.why)
+                report = replace(report, answered=tuple(sorted(call.incarnations)))
                 rows = _read_suspects(this, lock)  # leases have run out meanwhile, or have been renewed
                 _note_silence(this, lock, rows, call)
             watched = _pulse(lock, settings) and watched
@@ -287,7 +293,7 @@ def sweep(
                 _pulse(lock, settings)
             if not dry_run:
                 findings += _give_up_waiting(engine, by=by)
-                report = replace(report, mended=_tidy(this, lock, watched=watched))
+                report = replace(report, mended=_tidy(this, lock, call, watched=watched))
     finally:  # what was closed is closed, whatever failed after it, and whoever waits is told
         report = replace(report, findings=tuple(findings))
         _tell_result_backend(this.backend, report)
@@ -303,13 +309,19 @@ def _read_suspects(this: _Pass, lock: Connection) -> Sequence[Row[Any]]:
 
 
 def _call_the_roll(
-    this: _Pass, lock: Connection, rows: Iterable[Row[Any]], sought: Sought, *, prove_broker: bool
+    this: _Pass,
+    lock: Connection,
+    rows: Iterable[Row[Any]],
+    sought: Sought,
+    doubts: Collection[str],
+    *,
+    prove_broker: bool,
 ) -> RollCall | None:
     """Once a pass, where there is somebody or something to ask for; a pass that notes nothing asks twice itself."""
     suspects = {str(row.incarnation_id) for row in rows if row.suspect and row.incarnation_id != this.own}
-    if not (prove_broker or suspects or sought.tasks):
+    if not (prove_broker or suspects or sought.tasks or doubts):
         return None
-    expected = suspects | sought.workers.keys()
+    expected = suspects | sought.workers.keys() | set(doubts)
     call = call_the_roll(this.app, this.settings.ping_timeout_s, expected, sought=sought.tasks)
     if not (this.dry_run and suspects and _pulse(lock, this.settings)):
         return call
@@ -508,7 +520,7 @@ def _find_ended(this: _Pass, row: Row[Any], finding: Finding, end: StoredEnd) ->
     return replace(finding, why=f"{finding.why}; {outcome.decision}")
 
 
-def _tidy(this: _Pass, lock: Connection, *, watched: bool) -> tuple[Disagreement, ...]:
+def _tidy(this: _Pass, lock: Connection, call: RollCall | None, *, watched: bool) -> tuple[Disagreement, ...]:
     """What is left to do when every task has been looked at; gives what was mended."""
     forget_ended(lock)
     forget_expired(lock, this.settings)
@@ -516,7 +528,8 @@ def _tidy(this: _Pass, lock: Connection, *, watched: bool) -> tuple[Disagreement
     _tell_untold(this)
     if not watched:
         return ()
-    return tuple(mend(this.engine, this.progress, minimum_age_s=this.settings.minimum_age_s, by=this.by))
+    alive = call.incarnations if call is not None and call.broker_works else None
+    return tuple(mend(this.engine, this.progress, minimum_age_s=this.settings.minimum_age_s, alive=alive, by=this.by))
 
 
 def _tell_untold(this: _Pass) -> None:
@@ -576,9 +589,18 @@ def _watched(this: _Pass, row: Row[Any], finding: Finding, *, revoke_stuck: bool
 
 
 def _asked_to_end(this: _Pass, finding: Finding) -> str:
+    """What fails here is tried again by the next pass, and keeps this one from nothing else."""
     if this.dry_run:
         return "would be asked to end"
-    this.app.control.revoke(finding.task_id, terminate=True)
+    try:
+        within(
+            this.settings.ping_timeout_s,
+            "termination",
+            lambda: this.app.control.revoke(finding.task_id, terminate=True),
+        )
+    except Exception as error:  # noqa: BLE001 - a broker that is away, in whatever way
+        logger.warning("tracking: %s cannot be asked to end: %s: %s", finding.task_id, type(error).__name__, error)
+        return "could not be asked to end"
     return "asked to end"
 
 

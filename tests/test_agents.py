@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
@@ -17,7 +18,9 @@ from harness._servers import Servers, open_redis, redis_url
 from reference_impl import agent_memory, agent_run
 from reference_impl.agent_progress import KEY, AgentProgress, ProgressAwayError, open_progress
 from reference_impl.agent_rows import AgentWord, Step, agents
-from reference_impl.agreement import Disagreement, Kind, find_disagreements, mend
+from reference_impl.agents import Agents
+from reference_impl.agreement import Disagreement, Kind, doubted, find_disagreements, mend
+from reference_impl.incarnation import Identity, register
 from reference_impl.lifecycle import (
     Cancelled,
     Event,
@@ -173,10 +176,10 @@ def test_transitions_are_lines_for_a_program(engine: Engine, caplog: pytest.LogC
 def test_what_agrees_is_left_alone(engine: Engine, begin: Callable[[str], Life], progress: AgentProgress) -> None:
     """A run that lasts, with its progress, however old."""
     life = begin("t")
-    progress.put("t", life.owner.attempt_id, "planner", 1.0, {"current": 1})
+    progress.put("t", life.owner.attempt_id, None, "planner", 1.0, {"current": 1})
 
     assert disagreements(engine, progress) == []
-    assert mend(engine, progress, minimum_age_s=0, by="test") == []
+    assert mend(engine, progress, minimum_age_s=0, alive=(), by="test") == []
     assert progress.of(["t"])["t"].told == {"current": 1}
 
 
@@ -188,13 +191,13 @@ def test_each_kind_of_disagreement_is_named_and_mended_once(
     gone.say(Step.BEGINS, "gone")
     lost.say(Step.BEGINS, "lost")
     for life in (gone, lost):
-        progress.put(life.task_id, life.owner.attempt_id, life.task_id, progress.now() - 60, {})
+        progress.put(life.task_id, life.owner.attempt_id, None, life.task_id, progress.now() - 60, {})
     with engine.begin() as connection:
         connection.execute(text("UPDATE celery_task_registry SET status = 'SUCCESS' WHERE task_id = 'gone'"))
         connection.execute(text("DELETE FROM celery_task_registry WHERE task_id = 'lost'"))
     begin("live")
 
-    found = {(each.kind, each.task_id) for each in mend(engine, progress, minimum_age_s=0, by="test")}
+    found = {(each.kind, each.task_id) for each in mend(engine, progress, minimum_age_s=0, alive=(), by="test")}
 
     assert found == {
         (Kind.RUNNING_WITHOUT_TASK, "gone"),
@@ -202,7 +205,7 @@ def test_each_kind_of_disagreement_is_named_and_mended_once(
         (Kind.PROGRESS_WITHOUT_TASK, "gone"),
         (Kind.PROGRESS_WITHOUT_TASK, "lost"),
     }
-    assert mend(engine, progress, minimum_age_s=0, by="test") == []
+    assert mend(engine, progress, minimum_age_s=0, alive=(), by="test") == []
     assert planner(engine)["current_task_id"] == "live"
 
 
@@ -210,18 +213,38 @@ def test_what_may_be_on_its_way_is_left_alone(
     engine: Engine, begin: Callable[[str], Life], progress: AgentProgress
 ) -> None:
     """A run whose record is not there yet, and the progress of another attempt, until they are old."""
-    progress.put("early", uuid.uuid4(), "planner", progress.now(), {})
+    progress.put("early", uuid.uuid4(), None, "planner", progress.now(), {})
     begin("t")
-    progress.put("t", uuid.uuid4(), "planner", progress.now(), {})
+    progress.put("t", uuid.uuid4(), None, "planner", progress.now(), {})
 
     assert disagreements(engine, progress, older_s=60) == []
     assert {each.task_id for each in disagreements(engine, progress)} == {"early", "t"}
 
 
+def test_a_worker_that_may_live_keeps_its_progress(engine: Engine, progress: AgentProgress) -> None:
+    """The registry has not heard of its run: as long as it holds its lease or answers, and while nobody was asked."""
+    cut_off, away = Identity(uuid.uuid4(), "w1@host", 1), load_settings(database_url=OF_NOBODY)
+    register(engine, cut_off, lease_s=60)
+    progress.put("t", uuid.uuid4(), cut_off.incarnation_id, "planner", progress.now() - 60, {})
+
+    with_a_lease = disagreements(engine, progress)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE celery_worker_incarnation SET renewed_at = '-infinity'"))
+        asked = doubted(connection, progress, minimum_age_s=away.minimum_age_s)
+    mended = [
+        mend(engine, progress, minimum_age_s=0, alive=alive, by="test")
+        for alive in (None, {str(cut_off.incarnation_id)}, set())
+    ]
+
+    assert with_a_lease == []
+    assert asked == {str(cut_off.incarnation_id)}
+    assert [len(each) for each in mended] == [0, 0, 1]
+
+
 def test_progress_belongs_to_an_attempt(progress: AgentProgress) -> None:
     """Another attempt of the same task does not drop it; its own does, once."""
     mine = uuid.uuid4()
-    progress.put("t", mine, "planner", progress.now(), {})
+    progress.put("t", mine, None, "planner", progress.now(), {})
 
     assert not progress.drop("t", uuid.uuid4())
     assert progress.drop("t", mine)
@@ -234,6 +257,7 @@ def test_what_is_no_entry_belongs_to_nobody(engine: Engine, progress: AgentProgr
         client.hset(KEY, mapping={"a": "no json", "b": "[1]", "c": '{"attempt_id": 7}'})
 
     assert {each.task_id for each in disagreements(engine, progress, older_s=60)} == {"a", "b", "c"}
+    assert len(mend(engine, progress, minimum_age_s=60, alive=(), by="test")) == 3
 
 
 def test_without_redis_the_rest_is_mended(engine: Engine, begin: Callable[[str], Life]) -> None:
@@ -243,7 +267,7 @@ def test_without_redis_the_rest_is_mended(engine: Engine, begin: Callable[[str],
     with engine.begin() as connection:
         connection.execute(text("UPDATE celery_task_registry SET status = 'SUCCESS'"))
 
-    mended = mend(engine, away, minimum_age_s=0, by="test")
+    mended = mend(engine, away, minimum_age_s=0, alive=(), by="test")
 
     assert [each.kind for each in mended] == [Kind.RUNNING_WITHOUT_TASK]
     with pytest.raises(ProgressAwayError):
@@ -255,6 +279,86 @@ def test_a_name_is_refused_that_nobody_could_ask_for(name: str) -> None:
     """It says what a name is."""
     with pytest.raises(ValueError, match="printable characters and no /"), agent_run(name):
         pass
+
+
+class _Said(list[Report]):
+    """Stands where a recorder does, and keeps what it is told."""
+
+    def record(self, report: Report) -> None:
+        """What is waited for."""
+        self.append(report)
+
+    note = record
+
+
+@pytest.fixture
+def said() -> Iterator[tuple[Celery, _Said]]:
+    """An application that runs tasks where they are called, and what its agents' runs say."""
+    app, heard = Celery("eager", set_as_current=False), _Said()
+    app.conf.task_always_eager = True
+    app.tracking_agents = Agents(app, load_settings(database_url=OF_NOBODY), heard, lambda: "test")  # type: ignore[arg-type]
+    yield app, heard
+    app.close()
+
+
+def test_a_run_may_speak_from_another_thread(said: tuple[Celery, _Said]) -> None:
+    """Another thread of a task has no current task, and tells of phase and progress all the same."""
+    app, heard = said
+
+    @app.task
+    def work() -> None:
+        with agent_run("planner") as run, ThreadPoolExecutor(1) as pool:
+            pool.submit(run.phase, "reading").result()
+            pool.submit(run.progress, 1, 2).result()
+
+    work.delay().get()
+
+    assert [each.agent.step if each.agent else each.progress["meta"]["current"] for each in heard] == [
+        Step.BEGINS,
+        Step.CONTINUES,
+        1,
+        Step.ENDS,
+    ]
+
+
+def test_a_task_runs_one_agent_at_a_time(said: tuple[Celery, _Said]) -> None:
+    """One within another is refused, and the outer one goes on; one after the other is fine."""
+    app, heard = said
+
+    @app.task
+    def work() -> None:
+        with agent_run("planner"), pytest.raises(RuntimeError, match="runs 'planner'"), agent_run("critic"):
+            pass
+        with agent_run("critic"):
+            pass
+
+    work.delay().get()
+
+    assert [(each.agent.name, each.agent.step) for each in heard if each.agent] == [
+        ("planner", Step.BEGINS),
+        ("planner", Step.ENDS),
+        ("critic", Step.BEGINS),
+        ("critic", Step.ENDS),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"), [(TimeoutError("late"), True), (GeneratorExit(), True), (SystemExit(1), False)]
+)
+def test_a_run_ends_however_its_block_is_left(said: tuple[Celery, _Said], error: BaseException, *, ends: bool) -> None:
+    """Only where the process ends is the word left to who ended it; nothing is remembered in any case."""
+    app, heard = said
+
+    @app.task
+    def work() -> None:
+        with suppress(type(error)), agent_run("planner") as run:
+            run.memory["town"] = "Bern"
+            raise error
+
+    work.delay().get()
+
+    assert (heard[-1].agent is not None and heard[-1].agent.step is Step.ENDS) is ends
+    assert agent_memory("planner") == {}
 
 
 def test_outside_a_task_there_is_no_run() -> None:

@@ -226,6 +226,7 @@ linked = harness.agent_linked("planner", "t")
 idle = harness.agent_idle("planner", "t", memory=True)
 idle_soon = harness.agent_idle("planner", "t", within_s=3.0, error="no such town")
 belongs = harness.agent_belongs("planner", "u", after="t")
+kept_progress = harness.progress_kept("planner", "t", for_s=1.0)
 row_cleaned = harness.cleaned_without("planner", "t", away="progress")
 progress_cleaned = harness.cleaned_without("planner", "t", away="row")
 transitions_told = harness.transitions_logged("planner", "t")
@@ -234,7 +235,8 @@ DEAD = ("record-without-live-task", "t")
 named_stale = harness.stale_named(DEAD)
 nothing_stale = harness.stale_named()
 three_alike = harness.reports_agree()
-unwell = harness.health_told("api", stale=["points-at-nothing"], stores={"database": True})
+unwell = harness.health_told("api", well=False, stale=["points-at-nothing"], stores={"database": True})
+still_well = harness.health_told("api", well=True, stores={"progress": False})
 monitored = harness.monitors_agree(executing=["t"], stuck=["t"], cleared=["u"], kept=["v"])
 paced_checks = harness.checks_paced(1.0)
 overran = harness.overruns_told(over=["t"], within=["u"])
@@ -1052,6 +1054,7 @@ PASSING += [
     (idle, run_over(seen(5.5), IS_IDLE)),
     (idle_soon, run_over(seen(5.5), seen(6.0, IDLE | {"last_error": "ValueError: no such town"}, {}))),
     (belongs, run_by_two((6.0, NEXT, {"u": {}}))),
+    (kept_progress, looked_at(seen(3.0), seen(4.5), told=scene().returned(5))),
     (row_cleaned, looked_at((6.0, IDLE, None), told=scene().returned(5))),
     (progress_cleaned, scene().returned(5).saw("agent", 6.0, agent="planner", row=None, progress={})),
     (transitions_told, logged_transitions(*TOLD, *RUN_TOLD)),
@@ -1071,6 +1074,7 @@ FAILING += [
     (idle_soon, run_over(IS_IDLE), "error-untold"),
     (belongs, run_by_two((6.0, IDLE, {"u": {}})), "idle-under-a-run"),
     (belongs, run_by_two((6.0, NEXT, {})), "idle-under-a-run"),
+    (kept_progress, looked_at(seen(3.0), seen(4.5, None, {}), told=scene().returned(5)), "progress-lost"),
     (row_cleaned, looked_at((6.0, BUSY, None), told=scene().returned(5)), "still-running"),
     (
         progress_cleaned,
@@ -1079,6 +1083,7 @@ FAILING += [
     ),
     (transitions_told, logged_transitions(*TOLD[:2], *RUN_TOLD), "unlogged"),
     (transitions_told, logged_transitions(*TOLD, RUN_TOLD[0]), "unlogged"),
+    (transitions_told, logged_transitions(*TOLD[:2], line("t", "SUCCESS", "STARTED"), *RUN_TOLD), "unlogged"),
     (transitions_told, logged_transitions("task t is STARTED", *RUN_TOLD), "unlogged"),
     (transitions_told, logged_transitions(*TOLD, TOLD[2], *RUN_TOLD), "logged-twice"),
 ]
@@ -1089,7 +1094,9 @@ UNKNOWN += [
     (idle, looked_at(IS_IDLE, told=scene().returned(5)), "what agent planner remembers"),
     (belongs, run_by_two(), "a look at agent planner"),
     (belongs, looked_at((6.0, NEXT, {"u": {}}), told=scene().returned(5)), "the run of planner by u"),
+    (kept_progress, looked_at(seen(3.0), told=scene().returned(5)), "for 1 s while it ran"),
     (row_cleaned, run_over(IS_IDLE), "while there was no progress"),
+    (row_cleaned, scene().returned(5).saw("agent", 6.0, agent="planner", row=None, progress=None), "while there was"),
     (transitions_told, scene().returned(5), "the trail of t"),
 ]
 
@@ -1181,6 +1188,7 @@ PASSING += [
     (nothing_stale, checked()),
     (three_alike, reported()),
     (unwell, health(503)),
+    (still_well, health(200, progress=False)),
     (monitored, monitored_as()),
     (paced_checks, check_counts(3, 2)),
     (overran, swept_over("t")),
@@ -1190,6 +1198,7 @@ FAILING += [
     (named_stale, checked(), "unfound"),
     (named_stale, checked(("points-at-nothing", "t")), "misnamed"),
     (named_stale, checked(DEAD, ("points-at-nothing", "u")), "called-stale"),
+    (named_stale, checked(DEAD, ("points-at-nothing", "t")), "called-stale"),
     (named_stale, checked(DEAD, exit_code=0), "wrong-exit"),
     (nothing_stale, checked(exit_code=1), "wrong-exit"),
     (three_alike, reported(text="all is well"), "reports-differ"),
@@ -1197,6 +1206,7 @@ FAILING += [
     (three_alike, reported(is_running=False), "wrong-status"),
     (unwell, health(503, first=503), "called-unwell"),
     (unwell, health(200), "called-well"),
+    (still_well, health(503, progress=False), "called-unwell"),
     (unwell, health(503, stale={}), "untold"),
     (unwell, health(503, database=False), "untold"),
     (monitored, monitored_as(executing=None), "untold"),

@@ -82,7 +82,7 @@ def test_what_has_just_ended_is_for_the_next_sweep(
     progress = app.tracking_agents.progress
     for event in (Published(), Started, Failed):
         tell("t", event)
-    progress.put("t", None, "planner", progress.now(), {})
+    progress.put("t", None, None, "planner", progress.now(), {})
 
     at_once, strictly = look(engine, app, settings), look(engine, app, settings, grace_s=0.0)
     with engine.begin() as connection:

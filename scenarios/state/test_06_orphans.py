@@ -27,7 +27,7 @@ def test_each_orphan_is_named(cluster: Cluster) -> None:
     missing, unknown = cluster.unpublished("work_as"), cluster.unpublished("work_as")
     ended.plant(over)
     lost.plant(missing)
-    dead.plant(unknown, progress=True)
+    dead.plant_progress(unknown, like=open_task)
     cluster.run_command("check", "--json")
 
     cluster.judge(

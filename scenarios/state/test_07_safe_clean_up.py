@@ -4,7 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from harness import Cluster, agent_belongs, agent_idle, dead_tasks_closed, kill, live_tasks_untouched, stale_named
+from harness import (
+    Cluster,
+    Mode,
+    agent_belongs,
+    agent_idle,
+    dead_tasks_closed,
+    kill,
+    live_tasks_untouched,
+    progress_kept,
+    sever,
+    stale_named,
+)
 
 
 @pytest.mark.promise("STATE-07")
@@ -19,7 +30,7 @@ def test_only_the_stale_are_touched(cluster: Cluster) -> None:
     cluster.inject(kill(first.process))
     cluster.watch([stale], cluster.timing.lease_s)
     unknown = cluster.unpublished("work_as")
-    dead.plant(unknown, progress=True)
+    dead.plant_progress(unknown, like=stale)
     cluster.run_command("check", "--json")
     cluster.run_command("check", "--clean", "--json")
     cluster.await_record(stale, {"REVOKED"})
@@ -39,3 +50,26 @@ def test_only_the_stale_are_touched(cluster: Cluster) -> None:
         agent_belongs(lives.name, running.id, after=stale.id),
         live_tasks_untouched(),
     )
+
+
+@pytest.mark.promise("STATE-07")
+def test_a_run_that_nobody_has_heard_of(cluster: Cluster) -> None:
+    """A worker cannot reach Postgres, and answers: its run is in Redis only, where sweeps and the check leave it."""
+    cluster.worker("b")
+    cut_off = cluster.worker("a", behind_proxy=True)
+    agent = cluster.agent("planner")
+
+    fault = cluster.inject(sever(cut_off.postgres, Mode.REFUSE))
+    task = cluster.publish("work_as", agent.name, queue="a")
+    task.await_mark()
+    agent.await_row(lambda seen: task.id in seen["progress"])
+    bound_s = cluster.timing.recovery_bound_s
+    cluster.watch([task], bound_s)
+    cluster.run_command("check", "--clean", "--json")
+    agent.look_again()
+    cluster.heal(fault)
+    task.release()
+    cluster.await_end(task)
+    agent.await_idle()
+
+    cluster.judge(progress_kept(agent.name, task.id, for_s=bound_s), agent_idle(agent.name, task.id))

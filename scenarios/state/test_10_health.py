@@ -18,14 +18,19 @@ def test_something_is_stale(cluster: Cluster) -> None:
     api.await_health(lambda answer: answer["status"] != 200)
 
     cluster.judge(
-        health_told(api.process.name, stale=["record-without-live-task"], stores={"database": True, "progress": True})
+        health_told(
+            api.process.name,
+            well=False,
+            stale=["record-without-live-task"],
+            stores={"database": True, "progress": True},
+        )
     )
 
 
 @pytest.mark.promise("STATE-10")
 @pytest.mark.own_servers
-@pytest.mark.parametrize("store", ["redis", "postgres"])
-def test_a_store_is_away(cluster: Cluster, store: str) -> None:
+@pytest.mark.parametrize(("store", "named", "well"), [("redis", "progress", True), ("postgres", "database", False)])
+def test_a_store_is_away(cluster: Cluster, store: str, named: str, well: bool) -> None:  # noqa: FBT001 - a parameter
     """A store goes away: the endpoint answers all the same, and says which one does not."""
     api = cluster.api()
     cluster.worker("a")
@@ -34,9 +39,8 @@ def test_a_store_is_away(cluster: Cluster, store: str) -> None:
 
     api.ask("health")
     cluster.inject(restart(getattr(cluster.servers, store)))
-    named = {"redis": "progress", "postgres": "database"}[store]
     api.await_health(lambda answer: (answer["body"] or {}).get(named) is False)
     task.release()
     task.await_end()
 
-    cluster.judge(health_told(api.process.name, stale=[], stores={named: False}))
+    cluster.judge(health_told(api.process.name, well=well, stores={named: False}))
