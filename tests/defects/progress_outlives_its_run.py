@@ -4,4 +4,4 @@ from reference_impl.agent_progress import AgentProgress
 
 
 def apply() -> None:
-    AgentProgress.drop = lambda *_: False
+    AgentProgress.drop = AgentProgress.drop_entry = lambda *_: False
