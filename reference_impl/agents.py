@@ -80,6 +80,12 @@ def agents_of(app: Celery | None) -> Agents | None:
     return getattr(app, "tracking_agents", None)
 
 
+def progress_of(app: Celery | None) -> AgentProgress | None:
+    """Where the agents of this application keep their progress, if anywhere."""
+    agents = agents_of(app)
+    return agents.progress if agents is not None else None
+
+
 class Run:
     """One run of an agent; `memory` is the agent's own, and is empty again when the run is over."""
 

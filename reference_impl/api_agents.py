@@ -13,7 +13,7 @@ from sqlalchemy import Engine, Row
 
 from reference_impl.agent_progress import Entry, ProgressAwayError
 from reference_impl.agent_rows import agents
-from reference_impl.agents import NAME_CHARS_MAX, agents_of
+from reference_impl.agents import NAME_CHARS_MAX, progress_of
 from reference_impl.api_callers import Overseer
 from reference_impl.api_problems import Problem, ProblemError
 
@@ -68,11 +68,11 @@ def add_agents(api: FastAPI, engine: Engine, app: Celery | None) -> None:
 
 def _progress(app: Celery | None, task_ids: list[str]) -> dict[str, Entry] | None:
     """The progress of these tasks' runs; None where it cannot be asked for."""
-    shared = agents_of(app)
-    if shared is None or shared.progress is None:
+    store = progress_of(app)
+    if store is None:
         return None
     try:
-        return shared.progress.of(task_ids)
+        return store.of(task_ids)
     except ProgressAwayError as error:
         logger.warning("the progress of agents cannot be read: %s", error)
         return None

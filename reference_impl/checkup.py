@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from reference_impl.agent_progress import ProgressAwayError
 from reference_impl.agent_rows import agents
-from reference_impl.agents import agents_of
+from reference_impl.agents import progress_of
 from reference_impl.agreement import Disagreement, Kind, find_disagreements
 from reference_impl.connections import cause_of
 from reference_impl.liveness import Liveness
@@ -51,8 +51,7 @@ def look(
     are incarnations that are known to live. Never raises for a store that is away.
     """
     grace_s = settings.recovery_bound_s if grace_s is None else grace_s
-    shared = agents_of(app)
-    progress = shared.progress if shared is not None else None
+    progress = progress_of(app)
     stores: dict[str, str | None] = dict.fromkeys(("database", "progress") if progress is not None else ("database",))
     stale: list[Disagreement] = []
     try:

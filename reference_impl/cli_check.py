@@ -6,21 +6,23 @@ Exit codes of `check`: 0 all agree, 1 something is stale, 5 a store cannot be as
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any
 
 import typer
+from celery import Celery
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import Engine
 
 from reference_impl.agreement import Disagreement
 from reference_impl.checkup import check, status
 from reference_impl.cli_places import App, application, database, print_json, settings_of
 from reference_impl.cli_tasks import EXIT_UNREACHABLE, AsJson, count_of, short, whole
 from reference_impl.operations import NotAskedError, active_tasks, clear_old_tasks, stuck_tasks
+from reference_impl.settings import Settings
 from reference_impl.watched_sweep import Chosen, watch_and_sweep
 
 EXIT_STALE = 1
@@ -81,21 +83,13 @@ def check_stores(
 @monitor.command("active-tasks")
 def tell_active(app: App, as_json: AsJson = False) -> None:
     """Tasks that are STARTED, or that a worker says it executes; and whether both say so."""
-    celery_app = application(app)
-    settings = settings_of(celery_app)
-    with database(settings) as engine, _asking():
-        rows = active_tasks(engine, celery_app, settings)
-    _print_rows(rows, as_json=as_json)
+    _print_rows(_asked(app, active_tasks), as_json=as_json)
 
 
 @monitor.command("stuck-tasks")
 def tell_stuck(app: App, as_json: AsJson = False) -> None:
     """STARTED tasks without progress for `stuck_after_s`, and whether their workers execute them."""
-    celery_app = application(app)
-    settings = settings_of(celery_app)
-    with database(settings) as engine, _asking():
-        rows = stuck_tasks(engine, celery_app, settings)
-    _print_rows(rows, as_json=as_json)
+    _print_rows(_asked(app, stuck_tasks), as_json=as_json)
 
 
 @monitor.command("stats")
@@ -133,13 +127,16 @@ def clear_old(
         typer.echo(f"{count_of(count)} {'would be' if dry_run else 'were'} forgotten")
 
 
-@contextmanager
-def _asking() -> Iterator[None]:
-    try:
-        yield
-    except NotAskedError as error:
-        typer.echo(f"the workers cannot be asked: {error}", err=True)
-        raise typer.Exit(EXIT_UNREACHABLE) from error
+def _asked(app: str, find: Callable[[Engine, Celery, Settings], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What registry and workers say together; ends the command where the workers cannot be asked."""
+    celery_app = application(app)
+    settings = settings_of(celery_app)
+    with database(settings) as engine:
+        try:
+            return find(engine, celery_app, settings)
+        except NotAskedError as error:
+            typer.echo(f"the workers cannot be asked: {error}", err=True)
+            raise typer.Exit(EXIT_UNREACHABLE) from error
 
 
 def _told(each: Disagreement) -> dict[str, Any]:

@@ -38,7 +38,7 @@ from sqlalchemy.exc import DBAPIError
 
 from reference_impl import metrics
 from reference_impl.agent_progress import AgentProgress
-from reference_impl.agents import agents_of
+from reference_impl.agents import progress_of
 from reference_impl.agreement import Disagreement, doubted, mend
 from reference_impl.backend import kept_result
 from reference_impl.bounded import within
@@ -206,8 +206,7 @@ class _Pass:
     @property
     def progress(self) -> AgentProgress | None:
         """Where the application's agents keep their progress."""
-        agents = agents_of(self.app)
-        return agents.progress if agents is not None else None
+        return progress_of(self.app)
 
 
 def _timed(
