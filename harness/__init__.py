@@ -74,6 +74,17 @@ from harness._checks_results import (
     status_true,
     wait_bounded,
 )
+from harness._checks_sitrep import (
+    absence_told,
+    figures_true,
+    gathered_once,
+    keys_left_alone,
+    lines_true,
+    malformed_told,
+    pages_whole,
+    recent_first,
+    view_measured,
+)
 from harness._checks_stores import (
     health_told,
     monitors_agree,
@@ -138,6 +149,7 @@ from harness._history import Entry, History, Kind
 from harness._middlebox import Middlebox, Sockets
 from harness._proxy import Mode
 from harness._rogue import garble_replies
+from harness._stored import Stored
 from harness._subject import CAPABILITIES, METRICS, ApiPlace, ApiShape, Expiry, MetricsPlace, Place, Subject
 from harness._surfaces import Api
 from harness._timing import Timing
@@ -174,6 +186,7 @@ __all__ = [
     "Record",
     "SetupBroken",
     "Sockets",
+    "Stored",
     "Subject",
     "Task",
     "Timing",
@@ -182,6 +195,7 @@ __all__ = [
     "View",
     "Violation",
     "Worker",
+    "absence_told",
     "accounted_for",
     "agent_belongs",
     "agent_idle",
@@ -216,9 +230,11 @@ __all__ = [
     "expiry_effective",
     "failures_logged",
     "failures_told",
+    "figures_true",
     "fill_disk",
     "freeze",
     "garble_replies",
+    "gathered_once",
     "gil_was_held",
     "health_told",
     "heartbeat_moves",
@@ -228,11 +244,14 @@ __all__ = [
     "hold_answer",
     "hold_rows",
     "kept_out",
+    "keys_left_alone",
     "kill",
     "large_streamed",
+    "lines_true",
     "live_tasks_untouched",
     "logged_once",
     "lose_keys",
+    "malformed_told",
     "metrics_told",
     "monitors_agree",
     "no_leaks",
@@ -241,6 +260,7 @@ __all__ = [
     "outcome_unharmed",
     "overruns_told",
     "pace_kept",
+    "pages_whole",
     "partial_kept",
     "pause",
     "pause_clients",
@@ -250,6 +270,7 @@ __all__ = [
     "queue_time_told",
     "rates_told",
     "reads_only_open",
+    "recent_first",
     "refuse_messages",
     "refuse_writes",
     "reports_agree",
@@ -275,6 +296,7 @@ __all__ = [
     "transitions_logged",
     "unchanged_between",
     "untouched_until",
+    "view_measured",
     "wait_bounded",
     "waiting_told",
     "watchers_told",

@@ -11,8 +11,8 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack, closing, suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ import psycopg
 
 from harness._agents import Agent
 from harness._api import healthy
+from harness._bystander import Bystander, slowest_ms
 from harness._client import Client, ClientFailed, Links, packed
 from harness._command import CommandRun, outcome_of
 from harness._embedded_servers import free_port
@@ -39,6 +40,7 @@ from harness._proxy import Proxy
 from harness._runtime import Conditions, Runtime
 from harness._servers import Address, Servers, open_redis, postgres_url, rabbitmq_url, redis_url
 from harness._sockets import sockets_to
+from harness._stored import Stored
 from harness._subject import ApiPlace, Expiry, MetricsPlace, Place, Subject
 from harness._surfaces import Api
 from harness._timing import STARTUP_S, Timing
@@ -54,6 +56,8 @@ WORKING = "working"
 STATE = "state"
 """What the subject's processes leave to one another lies in the directory of this name."""
 
+_STORED_AT_LEAST = 1000
+"""So many entries a second are stored, on two loaded cores."""
 _HERE = Path(__file__).parent
 _ROWS = "SELECT to_jsonb(t) FROM {table} t"
 _SESSIONS = """
@@ -436,6 +440,14 @@ class Cluster:
         self.history.append(Kind.OBSERVATION, "info", "result", process="client", task=task.id, value=found)
         return found
 
+    def store(self, entries: Sequence[Stored]) -> None:
+        """Fill the result backend, as processes of the application do that nobody tracks."""
+        path = self.directory / f"stored-{uuid.uuid4().hex}.jsonl"
+        path.write_text("\n".join(entry.line() for entry in entries))
+        self.history.append(Kind.OPERATION, "invoke", "store", process="client", value={"entries": len(entries)})
+        count = self.client().ask("store", path=str(path), within_s=STARTUP_S + len(entries) / _STORED_AT_LEAST)
+        self.history.append(Kind.OPERATION, "ok", "store", process="client", value={"entries": count})
+
     def inspect(self) -> list[str]:
         """The node names that answer to `inspect`, as Celery's own command asks; noted."""
         nodes: list[str] = self.client().ask("ping", timeout=self.timing.ping_timeout_s)
@@ -651,6 +663,20 @@ class Cluster:
             key = f"celery-task-meta-{task.id}"
             size, left_ms = client.strlen(key), client.pttl(key)
         self.note("stored", task=task, bytes=size, ttl_s=left_ms / 1000 if left_ms >= 0 else None)
+
+    @contextmanager
+    def commands_counted(self) -> Iterator[None]:
+        """Note which commands the Redis server was given meanwhile, and how long the slowest of each kind took.
+
+        Another client asks it for a sign of life all the time; the longest that it had to wait is noted, too.
+        """
+        with closing(open_redis(self.servers.redis, self.redis_database)) as client:
+            client.config_resetstat()
+            with Bystander(open_redis(self.servers.redis, self.redis_database)) as bystander:
+                yield
+            calls = {name.removeprefix("cmdstat_"): told["calls"] for name, told in client.info("commandstats").items()}
+            slowest = slowest_ms(client)
+        self.note("commands", calls=calls, slowest_ms=slowest, waited_s=bystander.longest_s, asked=bystander.asked)
 
     def note_sockets(self, worker: Worker) -> None:
         """Note which sockets to Postgres each process of a worker holds, as the kernel names them."""

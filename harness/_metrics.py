@@ -14,10 +14,11 @@ SCRAPE_S = 10.0
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def scraped(url: str) -> str | None:
+def scraped(url: str, token: str | None = None) -> str | None:
     """What it answers; None as long as it does not."""
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})  # noqa: S310 - ours
     try:
-        with _DIRECT.open(url, timeout=SCRAPE_S) as answer:
+        with _DIRECT.open(request, timeout=SCRAPE_S) as answer:
             return str(answer.read().decode())
     except (OSError, http.client.HTTPException):
         return None

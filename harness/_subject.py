@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast
 import redis
 
 from harness._errors import UsageError, unknown
+from harness._sitrep import FIGURES, LINE_FIELDS, REMARKS, WORDS, SitrepShape, sitrep_shape
 from harness._timing import Timing
 from harness._view import Record, RegistryView, ResultBackendView, View
 
@@ -56,6 +57,7 @@ CAPABILITIES = {
     "rates": "the check command and metrics tell how many tasks succeeded and failed of late",
     "check-command": "a command tells where records, agents, progress and workers disagree",
     "monitor-commands": "commands tell what is executed, what is stuck, how much, and forget what is old",
+    "sitrep": "an operations view tells how many tasks there are of which kind, and which were executed last",
     "agents": "its tasks run named agents, of whose runs records, rows, progress in Redis and a process's memory tell",
 }
 STATUS_FIELDS = (
@@ -78,7 +80,29 @@ STATUS_FIELDS = (
 )
 """What a status tells, in the harness's words."""
 PROGRESS_FIELDS = ("current", "total", "percent", "message", "at")
-API_PATHS = ("health", "status", "result", "list", "cancel", "monitor", "monitor-many", "agents", "agent")
+API_PATHS = (
+    "health",
+    "status",
+    "result",
+    "list",
+    "cancel",
+    "monitor",
+    "monitor-many",
+    "agents",
+    "agent",
+    "sitrep",
+    "lines",
+    "metrics",
+)
+SITREP_METRICS = {
+    "answers": "sitreps that were answered",
+    "answer_seconds": "how long that took, all together",
+    "workers_asked": "how often workers were asked",
+    "workers_seconds": "how long that took, all together",
+    "workers_failures": "how often they did not answer",
+    "registry_failures": "how often the registry did not answer",
+    "results_failures": "how often the result backend did not answer",
+}
 AGENT_COLUMNS = ("name", "is_running", "current_task_id", "current_phase_message", "last_update", "last_error")
 METRICS = {
     "tracking_errors": "what could not be recorded, in time or at all",
@@ -128,7 +152,8 @@ class ApiShape:
     `paths` are templates with `{task_id}`, by the names of `API_PATHS`; `fields` are what a status calls each of
     `STATUS_FIELDS`; `reference` is the header that tells the size of a result, `partial` the one that says that it
     is not whole; `owner_header` the message header that says whose a task is; `list_items` what in a list holds its
-    statuses; `progress_fields` what a progress calls `current`, `total`, `percent`, `message` and `at`.
+    statuses; `progress_fields` what a progress calls `current`, `total`, `percent`, `message` and `at`. `sitrep` are
+    its words for an operations view, `sitrep_metrics` the names under which that tells Prometheus of itself.
     """
 
     paths: Mapping[str, str]
@@ -137,6 +162,8 @@ class ApiShape:
     owner_header: str | None = None
     list_items: str = "tasks"
     progress_fields: Mapping[str, str] = field(default_factory=dict)
+    sitrep: SitrepShape | None = None
+    sitrep_metrics: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -405,6 +432,8 @@ def _api(section: Mapping[str, Any] | None) -> ApiShape | None:
         section.get("owner_header"),
         section.get("list_items", "tasks"),
         {name: name for name in PROGRESS_FIELDS} | section.get("progress_fields", {}),
+        sitrep_shape(section["sitrep"]) if "sitrep" in section else None,
+        section.get("sitrep_metrics", {}),
     )
 
 
@@ -458,7 +487,18 @@ _SECTIONS: dict[str, dict[str, type]] = {
         "headers": dict,
         "owner_header": str,
         "list_items": str,
+        "sitrep": dict,
+        "sitrep_metrics": dict,
         "environment": dict,
+    },
+    "api.sitrep": {
+        "figures": dict,
+        "remarks": dict,
+        "line": dict,
+        "words": dict,
+        "recent": str,
+        "items": str,
+        "next": str,
     },
     "expiry": {"file": str, "environment": dict, "file_environment": dict},
     "agents": {"run": str, "memory": str, "table": str, "columns": dict, "progress": str},
@@ -471,7 +511,10 @@ _ASKING = ("get", "result", "result-within", "wait", "wait-within", "cancel", "c
 def _known_names(path: Path, table: Mapping[str, Any]) -> None:
     _known_keys(path, "", table, _KEYS)
     for section, kinds in _SECTIONS.items():
-        _known_keys(path, section, table.get(section, {}), kinds)
+        inside: Mapping[str, Any] = table
+        for part in section.split("."):
+            inside = inside.get(part, {})
+        _known_keys(path, section, inside, kinds)
     for key in ("name", "app", "capabilities"):
         if key not in table:
             raise UsageError(f"subject {path}: {key} is missing")
@@ -485,6 +528,7 @@ def _known_names(path: Path, table: Mapping[str, Any]) -> None:
     _known_tables(path, table)
     _known_metrics(path, table)
     _known_api(path, table)
+    _known_sitrep(path, table)
     _known_agents(path, table)
 
 
@@ -546,6 +590,22 @@ def _known_api(path: Path, table: Mapping[str, Any]) -> None:
                 raise UsageError(f"subject {path}: [api.{part}]: {unknown(part[:-1], name, names)}")
     if missing := {"health", "status", "result"} - section.get("paths", {}).keys():
         raise UsageError(f"subject {path}: [api.paths] lacks {', '.join(sorted(missing))}")
+
+
+def _known_sitrep(path: Path, table: Mapping[str, Any]) -> None:
+    section = table.get("api", {})
+    if "sitrep" in table["capabilities"]:
+        if missing := {"sitrep", "lines", "metrics"} - section.get("paths", {}).keys():
+            raise UsageError(f"subject {path}: the capability sitrep needs [api.paths] {', '.join(sorted(missing))}")
+        if missing := set(REMARKS) - section.get("sitrep", {}).get("remarks", {}).keys():
+            raise UsageError(f"subject {path}: the capability sitrep needs [api.sitrep.remarks] {min(missing)}")
+    for part, known in (("figures", FIGURES), ("remarks", REMARKS), ("line", LINE_FIELDS), ("words", WORDS)):
+        for name in section.get("sitrep", {}).get(part, {}):
+            if name not in known:
+                raise UsageError(f"subject {path}: [api.sitrep.{part}]: {unknown('name', name, known)}")
+    for name in section.get("sitrep_metrics", {}):
+        if name not in SITREP_METRICS:
+            raise UsageError(f"subject {path}: [api.sitrep_metrics]: {unknown('metric', name, SITREP_METRICS)}")
 
 
 def _known_agents(path: Path, table: Mapping[str, Any]) -> None:

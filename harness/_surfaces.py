@@ -19,11 +19,14 @@ from harness._errors import NeverCame
 from harness._faults import Evidence, Fault, once
 from harness._followers import Clog, Follower, Followers
 from harness._history import Kind
+from harness._metrics import picked, scraped
 from harness._middlebox import Middlebox, Sockets
 from harness._processes import Process
 from harness._proxy import Proxy
+from harness._sitrep import SitrepShape, page_of, sitrep_of
 from harness._sockets import unsent_to
 from harness._subject import ApiPlace, ApiShape
+from harness._timing import STARTUP_S
 
 if TYPE_CHECKING:
     from harness._cluster import Cluster, Task
@@ -85,6 +88,52 @@ class Api:
                 "an answer", lambda: accept(answer_to(request, self.place, self.shape)["status"]) or None, within_s
             )
         self.ask(asked, task)
+
+    def ask_sitrep(self, *, limit: int = 20, token: str | None = FULL) -> dict[str, Any]:
+        """Ask for the operations view, and note it; gives what is noted."""
+        request = Asked("sitrep", token=self._token(token), query={"limit": limit})
+        return self._note_sitrep(answer_to(request, self.place, self.shape))
+
+    def await_sitrep(self, accept: Callable[[dict[str, Any]], object], *, limit: int = 20) -> dict[str, Any]:
+        """Ask for the operations view until it is accepted; the last answer is noted, whatever it is."""
+        request = Asked("sitrep", token=self.place.token, query={"limit": limit})
+        last: dict[str, Any] = {}
+
+        def look() -> bool | None:
+            nonlocal last
+            last = answer_to(request, self.place, self.shape)
+            return bool(accept(sitrep_of(last.get("body"), self.sitrep_shape))) or None
+
+        with suppress(NeverCame):
+            self.cluster.await_seen("a sitrep", look, self.cluster.timing.patience_s + STARTUP_S)
+        return self._note_sitrep(last)
+
+    def ask_lines(self, **query: Any) -> dict[str, Any]:
+        """Ask for a page of the list behind the operations view, and note it; gives what is noted."""
+        words = self.sitrep_shape.words
+        if "status" in query:
+            query["status"] = [words[word] for word in query["status"]]
+        asked = answer_to(Asked("lines", token=self.place.token, query=query), self.place, self.shape)
+        value = {**asked, "query": query, **page_of(asked.get("body"), self.sitrep_shape)}
+        self.cluster.history.append(Kind.OBSERVATION, "info", "lines", process=self.process.name, value=value)
+        return value
+
+    def scrape(self, when: str) -> None:
+        """Note what it tells Prometheus of its operations view."""
+        url = f"{self.place.url}{self.shape.paths['metrics']}"
+        text = self.cluster.await_seen("metrics", lambda: scraped(url, self.place.token))
+        self.cluster.note("sitrep metrics", when=when, told=picked(text, self.shape.sitrep_metrics))
+
+    @property
+    def sitrep_shape(self) -> SitrepShape:
+        """The subject's words for its operations view."""
+        assert self.shape.sitrep is not None, f"{self.cluster.subject.name} has no operations view"
+        return self.shape.sitrep
+
+    def _note_sitrep(self, asked: dict[str, Any]) -> dict[str, Any]:
+        value = asked | sitrep_of(asked.get("body"), self.sitrep_shape)
+        self.cluster.history.append(Kind.OBSERVATION, "info", "sitrep", process=self.process.name, value=value)
+        return value
 
     def await_health(self, accept: Callable[[dict[str, Any]], object]) -> None:
         """Ask for its health until the answer is accepted, with its `status` and `body`; the last one is noted."""

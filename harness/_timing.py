@@ -26,6 +26,7 @@ class Timing:
     allowed_s: float = 3600.0
     end_overruns: str = "false"
     check_interval_s: float = 3600.0
+    sitrep_ttl_s: float = 0.3
 
     @property
     def recovery_bound_s(self) -> float:

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
-import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -33,7 +30,9 @@ from reference_impl.api_agents import add_agents
 from reference_impl.api_callers import Caller, Overseer, Token, who_calls
 from reference_impl.api_health import add_health
 from reference_impl.api_metrics import ApiMetrics, Counted
+from reference_impl.api_pages import PAGE_MAX, Cursor, Name, cursor_of, place_of
 from reference_impl.api_problems import Problem, ProblemError, describe_problems, tell_problems
+from reference_impl.api_scheduler import add_scheduler
 from reference_impl.bounded import within
 from reference_impl.changes import Changes
 from reference_impl.connections import open_engine
@@ -41,7 +40,7 @@ from reference_impl.lifecycle import ENDED, Refusal, Revoked, Status
 from reference_impl.monitor import MESSAGE_CHARS_MAX, add_monitor
 from reference_impl.registry import Registry, Report
 from reference_impl.settings import Settings
-from reference_impl.status import Place, ResultState, StatusDocument, list_statuses, read_status
+from reference_impl.status import ResultState, StatusDocument, list_statuses, read_status
 from reference_impl.stored_results import find, pieces_of
 
 logger = logging.getLogger(__name__)
@@ -50,7 +49,6 @@ WAIT_S_MAX = 60.0
 BODY_BYTES_MAX = 65_536
 _DISCARDED_BYTES_MAX = 67_108_864
 """Who sends too much is heard out up to here, as an answer that comes before the end may get lost."""
-PAGE_MAX = 500
 
 _BROKER_S = 2.0
 
@@ -107,6 +105,7 @@ def create_api(settings: Settings, app: Celery | None = None) -> FastAPI:
     _add_cancellation(api, engine, app)
     add_monitor(api, changes, api.state.who_calls)
     add_agents(api, engine, app)
+    add_scheduler(api, engine, app, settings, metrics)
     add_health(api, engine, app, settings, changes)
 
     @api.get("/metrics", response_class=PlainTextResponse, responses={403: {"model": Problem}})
@@ -137,12 +136,12 @@ def _add_tasks(api: FastAPI, engine: Engine, changes: Changes) -> None:
     def list_tasks(
         caller: Caller,
         status: Annotated[list[Status] | None, Query()] = None,
-        name: Annotated[str | None, Query(max_length=500, pattern=r"^[^\x00]*$")] = None,
+        name: Name = None,
         limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
-        cursor: Annotated[str | None, Query(max_length=2000)] = None,
+        cursor: Cursor = None,
     ) -> Page:
         """The newest tasks first; a task keeps its place while it goes on."""
-        after = _place(cursor) if cursor else None
+        after = place_of(cursor) if cursor else None
         with engine.connect() as connection:
             found = list_statuses(
                 connection,
@@ -154,7 +153,7 @@ def _add_tasks(api: FastAPI, engine: Engine, changes: Changes) -> None:
                 secrets=caller.secrets,
             )
         last = found[-1][0] if len(found) == limit else None
-        return Page(tasks=[document for _, document in found], next=_cursor(last) if last else None)
+        return Page(tasks=[document for _, document in found], next=cursor_of(last) if last else None)
 
     @api.get("/tasks/{task_id}", responses={404: {"model": Problem}})
     async def get_status(
@@ -197,7 +196,11 @@ def _answer(engine: Engine, status: StatusDocument, *, stream: bool = False) -> 
             409, status.error.code, f"the task ended as {status.status}", error=status.error.model_dump(mode="json")
         )
     if status.result_state is ResultState.NOT_KEPT:
-        raise ProblemError(409, "not-kept", "the task succeeded; its result was not kept (ignore_result, or too large)")
+        raise ProblemError(
+            409,
+            "not-kept",
+            "the task succeeded; its result was not kept here (ignore_result, too large, or stored by others)",
+        )
     with engine.connect() as connection:
         row = find(connection, status.task_id)
     if row is None or row.expired or (row.body is None and row.body_id is None):
@@ -279,21 +282,6 @@ def _read(engine: Engine, task_id: str, caller: Token) -> StatusDocument:
 
 def _unknown(task_id: str) -> ProblemError:
     return ProblemError(404, "unknown", f"no task {task_id!r} is known; it may have been forgotten long after its end")
-
-
-def _cursor(place: Place) -> str:
-    return base64.urlsafe_b64encode(json.dumps([place.at.isoformat(), place.task_id]).encode()).decode()
-
-
-def _place(cursor: str) -> Place:
-    try:
-        at, task_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        moment = datetime.fromisoformat(at)
-    except (ValueError, TypeError, binascii.Error) as error:
-        raise ProblemError(400, "cursor", "`cursor` is none that this API gave") from error
-    if not isinstance(task_id, str) or "\0" in task_id or moment.tzinfo is None:
-        raise ProblemError(400, "cursor", "`cursor` is none that this API gave")
-    return Place(moment, task_id)
 
 
 class _Bounded:

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from reference_impl.changes import Changes
 from reference_impl.metrics import RegistryFacts
 from reference_impl.settings import Settings
+from reference_impl.sitrep import SitrepMetrics
 
 
 class ApiMetrics:
@@ -25,6 +26,7 @@ class ApiMetrics:
         watchers.set_function(lambda: changes.watchers)
         hears = Gauge("celery_tracker_api_hears_changes", "1 while changes are heard of.", registry=self._registry)
         hears.set_function(lambda: changes.connected)
+        self.sitrep = SitrepMetrics(self._registry)
         self._registry.register(RegistryFacts(settings))
 
     def text(self) -> bytes:

@@ -17,12 +17,14 @@ from uuid import UUID
 
 from celery import Celery, states
 from celery.backends.base import Backend
+from celery.backends.redis import RedisBackend
 from kombu.exceptions import EncodeError
 from sqlalchemy.exc import SQLAlchemyError
 from typing_extensions import override
 
 from reference_impl.bounded import NotInTimeError, within
 from reference_impl.connections import cause_of, open_engine
+from reference_impl.noted_results import note
 from reference_impl.returned import Form, form_of
 from reference_impl.settings import Settings
 from reference_impl.spool import SpoolError, own_directory
@@ -142,6 +144,15 @@ class _Keeping(Backend):
                 raise
             request.tracking_untold = True
             _tell_of_absence(task_id, error)  # the task's own failure must not be replaced by this one
+
+    @override
+    def store_result(
+        self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
+    ) -> Any:
+        stored = super().store_result(task_id, result, state, traceback, request=request, **kwargs)
+        if getattr(request, "tracking_attempt", None) is None and isinstance(self, RedisBackend):
+            note(self, task_id)
+        return stored
 
     @override
     def meta_from_decoded(self, meta: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ reached. Those of the commands that ask the API: see `cli_tasks`.
 
 from __future__ import annotations
 
+import logging
 import sys
 from functools import partial
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from sqlalchemy import Connection, select
 
 from reference_impl.cli_check import looking
 from reference_impl.cli_places import application, database, print_json, settings_of
+from reference_impl.cli_sitrep import situation
 from reference_impl.cli_tasks import EXIT_UNKNOWN, EXIT_USAGE, AsJson, asking, count_of, short, whole
 from reference_impl.messages import NotKeptError, NotSentError
 from reference_impl.models import Attempt, AuditEntry, TaskRecord
@@ -36,6 +38,7 @@ tasks = typer.Typer(no_args_is_help=True, help="The tasks of the registry.")
 cli.add_typer(tasks, name="tasks")
 tasks.add_typer(asking)
 tasks.add_typer(looking)
+tasks.add_typer(situation)
 
 
 @cli.command()
@@ -96,6 +99,8 @@ def serve_api(
             err=True,
         )
         raise typer.Exit(EXIT_USAGE)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("reference_impl").setLevel(logging.INFO)
     serve(create_api(settings, celery_app), host, port)
 
 

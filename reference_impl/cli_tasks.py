@@ -64,7 +64,7 @@ def list_tasks(
     as_json: AsJson = False,
 ) -> None:
     """The newest tasks first."""
-    with _client(url) as client:
+    with connected(url) as client:
         found = list(client.tasks(status=[*status] if status else None, name=name, limit=limit))
     if as_json:
         typer.echo(json.dumps([document.model_dump(mode="json") for document in found], indent=2))
@@ -85,14 +85,14 @@ def list_tasks(
 @asking.command("get")
 def get_task(task_id: str, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
     """One task's status."""
-    with _client(url) as client:
+    with connected(url) as client:
         _print_status(client.status(task_id), as_json=as_json)
 
 
 @asking.command("wait")
 def wait_for_task(task_id: str, url: Url = DEFAULT_URL, timeout: Timeout = WAIT_S, as_json: AsJson = False) -> None:
     """Wait until the task has ended, and print its status."""
-    with _client(url) as client:
+    with connected(url) as client:
         status = _watched(client, task_id, timeout)
     _print_status(status, as_json=as_json)
     if not status.successful:
@@ -110,7 +110,7 @@ def print_result(
 ) -> None:
     """Print what the task returned, as JSON."""
     patience_s = timeout if timeout is not None else WAIT_S if wait else 0.0
-    with _client(url) as client:
+    with connected(url) as client:
         if patience_s:
             _watched(client, task_id, patience_s)
         text = client.result_text(task_id)
@@ -125,7 +125,7 @@ def cancel_task(
     as_json: AsJson = False,
 ) -> None:
     """Revoke a task that has not begun, or, with `--terminate`, end one that has."""
-    with _client(url) as client:
+    with connected(url) as client:
         _print_status(client.cancel(task_id, terminate=terminate), as_json=as_json)
 
 
@@ -145,7 +145,7 @@ def count_of(tasks: int) -> str:
 
 
 @contextmanager
-def _client(url: str) -> Iterator[TrackerClient]:
+def connected(url: str) -> Iterator[TrackerClient]:
     """A client, whose errors become one line and an exit code."""
     token = os.environ.get(TOKEN_VARIABLE, "")
     if not token:

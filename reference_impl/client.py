@@ -14,15 +14,18 @@ from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx2
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
+from reference_impl.sitrep_document import Sitrep
 from reference_impl.status import ErrorDocument, StatusDocument
+
+Document = TypeVar("Document", bound=BaseModel)
 
 HOLD_S = 20.0
 """How long one request asks the API to wait, in seconds."""
@@ -126,6 +129,13 @@ class TrackerClient:
             limit -= len(told["tasks"])
             if cursor is None:
                 return
+
+    def sitrep(self, limit: int = 20) -> Sitrep:
+        """How many tasks there are of which kind, and which were executed last, `limit` at most of each sort.
+
+        Raises UnreachableError, NotAllowedError, and RefusedError for a token that does not see every task.
+        """
+        return _told(Sitrep, self._ask("GET", "/scheduler/sitrep", params={"limit": limit}))
 
     def wait(self, task_id: str, timeout_s: float = 300.0) -> StatusDocument:
         """The status once the task has ended. Raises NotReadyError after `timeout_s`, and what `status` raises."""
@@ -252,8 +262,12 @@ def _path(task_id: str) -> str:
 
 
 def _document(answer: httpx2.Response) -> StatusDocument:
+    return _told(StatusDocument, answer)
+
+
+def _told(kind: type[Document], answer: httpx2.Response) -> Document:
     try:
-        return StatusDocument.model_validate_json(answer.content)
+        return kind.model_validate_json(answer.content)
     except ValidationError as error:
         raise UnreachableError(f"{answer.url} does not answer as a tracker does") from error
 

@@ -174,6 +174,9 @@ class Settings(BaseSettings):
         description="who may use the API: tables with a token of 16 characters or more, and an owner where it shows "
         "the tasks of one only",
     )
+    sitrep_ttl_s: float = Field(
+        default=2.0, ge=0, le=300, description="seconds for which one gathering answers everybody who asks for a sitrep"
+    )
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="port at which a worker serves Prometheus metrics; 0 serves none"
     )

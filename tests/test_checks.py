@@ -7,7 +7,7 @@ follows is typed by the test. Moments are seconds on the harness's monotonic clo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -241,6 +241,20 @@ monitored = harness.monitors_agree(executing=["t"], stuck=["t"], cleared=["u"], 
 paced_checks = harness.checks_paced(1.0)
 overran = harness.overruns_told(over=["t"], within=["u"])
 rated = harness.rates_told(succeeded=3, failed=1)
+
+true_figures = harness.figures_true(active=1, completed=3, failed=1, success_rate=0.75)
+workers_away = harness.absence_told("workers", within_s=5.0, keeps={"completed": 3})
+registry_away = harness.absence_told("registry", within_s=5.0)
+newest = harness.recent_first(["u", "t"])
+lines_told = harness.lines_true(
+    {"t": {"status": "completed", "name": "Send", "completed_at": datetime(2026, 1, 1, tzinfo=UTC), "worker": ...}},
+    leaks=["hunter2"],
+)
+left_alone = harness.keys_left_alone(within_ms=50.0, waited_s=1.0)
+two_malformed = harness.malformed_told(2, logged=["t", "u"])
+each_once = harness.pages_whole(["t", "u"])
+one_gathering = harness.gathered_once(ttl_s=5.0)
+measured_view = harness.view_measured(failed="registry")
 
 LIVED = (step(None, "STARTED"), step("STARTED", "SUCCESS"))
 AGAIN, TWICE = step("STARTED", "STARTED"), (step(None, "STARTED"), step("STARTED", "STARTED"))
@@ -1268,6 +1282,145 @@ def test_a_promise_without_evidence_is_unknown(check: Check, told: Scene, lackin
 def test_no_check_passes_on_an_empty_history(check: Check) -> None:
     """Where nothing happened, no check finds its promise kept."""
     assert check(History()).verdict is not Verdict.PASS
+
+
+LINE = {
+    "task_id": "t",
+    "status": "completed",
+    "name": "Send",
+    "completed_at": "2026-01-01T01:00:00+01:00",
+    "worker": "w",
+}
+FIGURES = {"total": 7, "active": 1, "pending": 2, "completed": 3, "failed": 1, "success_rate": 0.75}
+REMARKS = {
+    "workers_answered": True,
+    "registry_answered": True,
+    "results_answered": True,
+    "workers": ["w1"],
+    "malformed": 2,
+    "age_seconds": 0.5,
+    "gathered_at": "noon",
+}
+SEEN_BY_PROMETHEUS = {
+    "answers": 1,
+    "answer_seconds": 0.1,
+    "workers_asked": 1,
+    "workers_seconds": 0.1,
+    "workers_failures": 0,
+    "registry_failures": 1,
+    "results_failures": 0,
+}
+
+
+def sitrep(
+    told: Scene | None = None,
+    *,
+    at: float = 6.0,
+    status: int = 200,
+    seconds: float = 1.0,
+    lines: Sequence[Mapping[str, Any]] = (LINE,),
+    figures: Mapping[str, Any] | None = None,
+    remarks: Mapping[str, Any] | None = None,
+    body: Any = None,
+) -> Scene:
+    """The operations view was asked."""
+    value: dict[str, Any] = {
+        "figures": {**FIGURES, **(figures or {})},
+        "remarks": {**REMARKS, **(remarks or {})},
+        "lines": list(lines),
+    }
+    return (told or scene()).saw("sitrep", at, status=status, seconds=seconds, body=body, **value)
+
+
+def away(source: str, **more: Any) -> Scene:
+    """It was asked while one of its sources did not answer."""
+    return sitrep(remarks={f"{source}_answered": False} | ({"workers": []} if source == "workers" else {}), **more)
+
+
+def which_logged(told: Scene, *lines: str) -> Scene:
+    """What processes have logged."""
+    return told.saw("log", 7, log="api", lines=list(lines))
+
+
+def pages(*of_each: list[str], status: int = 200) -> Scene:
+    """The pages of a list."""
+    told = scene()
+    for tasks in of_each:
+        told.saw("lines", 6, status=status, lines=[LINE | {"task_id": task} for task in tasks])
+    return told
+
+
+def commands(*, calls: Mapping[str, int] | None = None, slowest_ms: float = 1.0, waited_s: float = 0.01) -> Scene:
+    """What a Redis server was given."""
+    given_to_it = {"get": 3} | dict(calls or {})
+    return scene().saw("commands", 6, calls=given_to_it, slowest_ms={"get": slowest_ms}, waited_s=waited_s, asked=100)
+
+
+def gatherings(*ages: float | None, gathered: int = 1) -> Scene:
+    """Several asked, one after the other; metrics were scraped before and after."""
+    told = scene().saw("sitrep metrics", 5, when="before", told=SEEN_BY_PROMETHEUS | {"workers_asked": 0})
+    for age in ages:
+        sitrep(told, remarks={"age_seconds": age})
+    return told.saw("sitrep metrics", 7, when="after", told=SEEN_BY_PROMETHEUS | {"workers_asked": gathered})
+
+
+def measured(told: Scene | None = None, **counts: Any) -> Scene:
+    """What the view tells Prometheus, after one answer."""
+    return (told or sitrep()).saw("sitrep metrics", 7, when="after", told=SEEN_BY_PROMETHEUS | counts)
+
+
+NEWEST_ENDS = [LINE | {"task_id": task} for task in ("u", "t")]
+EXECUTED = LINE | {"task_id": "x", "completed_at": None}
+
+PASSING += [
+    (true_figures, sitrep()),
+    (workers_away, away("workers")),
+    (workers_away, sitrep(remarks={"workers": []})),
+    (registry_away, away("registry")),
+    (newest, sitrep(lines=[EXECUTED, *NEWEST_ENDS])),
+    (lines_told, sitrep()),
+    (left_alone, commands()),
+    (two_malformed, which_logged(sitrep(), "WARNING t is none")),
+    (each_once, pages(["t"], ["u"])),
+    (one_gathering, gatherings(0.1, 0.2)),
+    (measured_view, measured()),
+]
+FAILING += [
+    (true_figures, sitrep(figures={"active": 2, "total": 8}), "wrong-count"),
+    (true_figures, sitrep(figures={"success_rate": None}), "wrong-rate"),
+    (true_figures, sitrep(figures={"total": 6}), "wrong-total"),
+    (true_figures, sitrep(status=500), "refused"),
+    (workers_away, away("workers", seconds=6.0), "late"),
+    (workers_away, sitrep(), "unsaid"),
+    (registry_away, sitrep(), "unsaid"),
+    (workers_away, away("workers", figures={"completed": None}), "forgotten"),
+    (newest, sitrep(), "not-newest"),
+    (newest, sitrep(lines=NEWEST_ENDS[::-1]), "out-of-order"),
+    (lines_told, sitrep(lines=[]), "not-shown"),
+    (lines_told, sitrep(lines=[LINE | {"status": "pending"}]), "wrong-status"),
+    (lines_told, sitrep(lines=[LINE | {"name": "mail.send"}]), "wrong-name"),
+    (lines_told, sitrep(lines=[LINE | {"completed_at": "2026-01-01T01:00:00+00:00"}]), "wrong-time"),
+    (lines_told, sitrep(lines=[LINE | {"worker": None}]), "wrong-line"),
+    (lines_told, sitrep(body={"args": ["hunter2"]}), "leaked"),
+    (left_alone, commands(calls={"keys": 1}), "walked-all-keys"),
+    (left_alone, commands(calls={"scan": 40}), "walked-all-keys"),
+    (left_alone, commands(slowest_ms=60.0), "kept-busy"),
+    (left_alone, commands(waited_s=1.5), "kept-waiting"),
+    (two_malformed, which_logged(sitrep(remarks={"malformed": 1}), "WARNING t is none"), "uncounted"),
+    (two_malformed, which_logged(sitrep(), "WARNING: nonsense"), "unlogged"),
+    (each_once, pages(["t"], []), "missed"),
+    (each_once, pages(["t", "u"], ["u"]), "repeated"),
+    (each_once, pages(["t"], ["u", "v"]), "uncalled-for"),
+    (each_once, pages(["t"], ["u"], status=500), "refused"),
+    (one_gathering, gatherings(0.1, 0.2, gathered=2), "gathered-again"),
+    (one_gathering, gatherings(0.1, None), "age-untold"),
+    (one_gathering, gatherings(0.1, 0.1), "age-untold"),
+    (one_gathering, gatherings(0.1, 6.0), "too-old"),
+    (measured_view, measured(answers=0), "uncounted"),
+    (measured_view, measured(workers_seconds=None), "uncounted"),
+    (measured_view, measured(registry_failures=0), "failure-uncounted"),
+    (measured_view, measured(results_failures=1), "failure-invented"),
+]
 
 
 def test_every_check_of_the_harness_is_tested_both_ways() -> None:

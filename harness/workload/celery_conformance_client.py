@@ -17,11 +17,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import celery_conformance_probe
 from celery import Celery, chain, chord, group
 from celery.app.utils import find_app
+from celery.backends import base as backends
 from celery.result import AsyncResult, GroupResult
 from kombu import serialization
 
@@ -124,6 +125,74 @@ def _revoke(app: Celery, task_id: str, terminate: bool) -> None:
     app.control.revoke(task_id, terminate=terminate)
 
 
+class _Batch:
+    """Stands for the Redis client of a backend that stores much: what it writes goes out a thousand at a time."""
+
+    def __init__(self, client: Any) -> None:
+        self._pipeline = client.pipeline(transaction=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """As the end of a pipeline, which this is not."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pipeline, name)
+
+    def pipeline(self, **_: Any) -> _Batch:
+        """Itself: its commands go out with all the others."""
+        return self
+
+    def get(self, key: str) -> None:
+        """Nothing is stored yet of what is stored here."""
+
+    def execute(self) -> None:
+        """Later."""
+
+    def send(self) -> None:
+        """Now."""
+        self._pipeline.execute()
+
+
+def _store(app: Celery, path: str) -> int:
+    """Store what a file says, a line for each entry, by the application's own backend; returns how many."""
+    backend = app.backend
+    batch = _Batch(backend.client)
+    backend.__dict__["client"] = batch
+    try:
+        for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+            _store_entry(backend, batch, **json.loads(line))
+            if number % 1000 == 0:
+                batch.send()
+        batch.send()
+    finally:
+        del backend.__dict__["client"]
+    return number
+
+
+def _store_entry(
+    backend: Any,
+    batch: Any,
+    task_id: str,
+    state: str,
+    result: Any,
+    text: str | None,
+    compressed: bool,
+    listed: bool,
+    gone: bool,
+) -> None:
+    key = backend.get_key_for_task(task_id)
+    backend.store_result(task_id, result, state)
+    if text is not None:
+        value = base64.b64decode(text)
+        batch.set(key, backends.compress_payload(value, "gzip") if compressed else value, keepttl=True)
+    if listed or gone:
+        batch.delete(key)
+    if listed:
+        batch.rpush(key, "SUCCESS")
+
+
 def _move_clock(app: Celery, moment: str) -> None:
     celery_conformance_probe.move_clock(moment)
 
@@ -162,6 +231,7 @@ _ACTIONS = {
     "inspect": _inspect,
     "revoke": _revoke,
     "move_clock": _move_clock,
+    "store": _store,
 }
 
 

@@ -1,0 +1,1 @@
+"""OPS: what somebody is shown who runs the system."""
