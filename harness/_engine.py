@@ -7,6 +7,7 @@ the labels is ever touched.
 
 from __future__ import annotations
 
+import os
 import platform
 import socket
 from collections.abc import Callable
@@ -22,11 +23,13 @@ from harness._errors import SetupBroken
 HOST_LABEL = "celery-conformance.host"
 SCRATCH_LABEL = "celery-conformance.scratch"
 _TIMEOUT_S = 60
+_LOCAL = "unix:///var/run/docker.sock"
 
 
 def open_engine() -> docker.DockerClient:
     """A client of the engine that DOCKER_HOST names, or the local one. Raises SetupBroken with what to do."""
     try:
+        _knock()
         client = docker.from_env(timeout=_TIMEOUT_S)
         client.ping()
     except (DockerException, OSError) as error:
@@ -41,6 +44,15 @@ def open_engine() -> docker.DockerClient:
             "containers and its proxies listen on their network; use --runtime=embedded"
         )
     return client
+
+
+def _knock() -> None:
+    """Raises OSError where nobody listens at a local socket: docker's own client would leave it open."""
+    kind, _, path = os.environ.get("DOCKER_HOST", _LOCAL).partition("://")
+    if kind == "unix":
+        with socket.socket(socket.AF_UNIX) as knocking:
+            knocking.settimeout(_TIMEOUT_S)
+            knocking.connect(path)
 
 
 def labels(scratch: Path) -> dict[str, str]:

@@ -24,15 +24,15 @@ def return_late(cluster: Cluster, task: Task) -> None:
 
 @pytest.mark.promise("STALE-28")
 def test_still_for_less_than_a_lease(cluster: Cluster) -> None:
-    """A worker stands still for half of its lease, silent: nothing happens to its task, then or later."""
-    patient = replace(cluster.timing, lease_s=4.0)
+    """A worker stands still for three fifths of its lease, silent: nothing happens to its task, then or later."""
+    patient = replace(cluster.timing, lease_s=5.0)  # two roll calls and the sweeps before them fit into three fifths
     cluster.worker("b", timing=patient)
     slow = cluster.worker("a", timing=replace(patient, sweep_interval_s=patient.lease_s - patient.heartbeat_s))
     task = cluster.hold("a")
     cluster.watch([task], patient.lease_s + patient.heartbeat_s)  # sweeps watch for a lease before any counts
 
     fault = cluster.inject(freeze(slow.process))
-    cluster.watch([task], patient.lease_s / 2)
+    cluster.watch([task], patient.lease_s * 3 / 5)
     cluster.heal(fault)
     cluster.watch([task], patient.recovery_bound_s)
     task.release()
