@@ -50,6 +50,8 @@ def answer_to(asked: Asked, place: ApiPlace, shape: ApiShape) -> dict[str, Any]:
     path = asked.path if asked.path.startswith("/") else shape.paths[asked.path]
     path = path.format(task_id=asked.task_id or "", agent=asked.agent or "")
     given = {"Authorization": f"Bearer {asked.token}"} if asked.token is not None else {}
+    if asked.body is not None:
+        given["Content-Type"] = "application/json"
     value: dict[str, Any] = {"surface": "api", "asked": asked.path, "method": asked.method, "path": path}
     began = time.monotonic()
     try:

@@ -22,6 +22,8 @@ import psutil
 import psycopg
 
 from harness._agents import Agent
+from harness._analysers import Analyser, Step
+from harness._analyses import Analyses
 from harness._api import healthy
 from harness._bystander import Bystander, slowest_ms
 from harness._client import Client, ClientFailed, Links, packed
@@ -41,7 +43,7 @@ from harness._runtime import Conditions, Runtime
 from harness._servers import Address, Servers, open_redis, postgres_url, rabbitmq_url, redis_url
 from harness._sockets import sockets_to
 from harness._stored import Stored
-from harness._subject import ApiPlace, Expiry, MetricsPlace, Place, Subject
+from harness._subject import AnalysisPlace, ApiPlace, Expiry, MetricsPlace, Place, Subject
 from harness._surfaces import Api
 from harness._timing import STARTUP_S, Timing
 from harness._verdict import Check, Judgement, Verdict, certify
@@ -171,6 +173,7 @@ class Cluster:
         self._clients: dict[str, Client] = {}
         self._seen: dict[str, _Look] = {}
         self._pressure = Pressure()
+        self._analysis: AnalysisPlace | None = None
         self.view = self._open_view()
         self._undo.callback(self._close_view)
 
@@ -192,20 +195,23 @@ class Cluster:
         metrics: bool = False,
         expiry: Expiry | None = None,
         expiry_in_file: bool = False,
+        debug: bool = False,
         wait: bool = True,
     ) -> Worker:
         """Start a worker; it consumes the queue of its own name unless `queues` says otherwise.
 
         A limit of memory (`memory_mb`) and a clock that `skew_clock` may move (`own_clock`) take a container.
         `beat` has it publish tasks of the workload periodically, by their names with seconds. With `metrics` it can
-        be scraped. `expiry` is how long it keeps results, said in the environment or in a file. `name` becomes a
+        be scraped. `expiry` is how long it keeps results, said in the environment or in a file. With `debug`
+        its log tells everything. `name` becomes a
         node name of this scenario's own, unless it has an @ already. Raises SetupBroken when it does not come up.
         """
         self.client()  # started beside the first worker, not after it
         node = name if "@" in name else f"{name}@{self._assignment.tag}"
         links = self._links(node) if behind_proxy else None
         argv = [sys.executable, "-m", "celery", "-A", self.subject.app, "worker", "-I", "celery_conformance_probe"]
-        argv += ["-n", node, "--pool", pool, "-c", str(concurrency), "-Q", ",".join(queues or [name]), "-l", "INFO"]
+        argv += ["-n", node, "--pool", pool, "-c", str(concurrency), "-Q", ",".join(queues or [name])]
+        argv += ["-l", "DEBUG" if debug else "INFO"]
         argv += ["--without-mingle", "--without-gossip"]
         extra = {"CELERY_CONFORMANCE_NODE": node, **self._agents_run_by(), **(environment or {})}
         if beat is not None:
@@ -288,6 +294,24 @@ class Cluster:
         followers = Followers()
         self.at_hand(followers.close)
         return Api(process, reached, self, followers, links)
+
+    def analyses(self, scripts: Mapping[str, Sequence[Step]], **how: Any) -> Analyses:
+        """Start analyser services, each with its script, before the subject's processes that are to know them.
+
+        `how` are fields of `AnalysisPlace`.
+        """
+        shape = self.subject.analysis
+        assert shape is not None, f"{self.subject.name} makes no analyses"
+        services = {}
+        for name, script in scripts.items():
+            analyser = Analyser(name, script, self.proxy_host)
+            self.at_hand(analyser.close)
+            services[name] = analyser.start()
+        around = self.directory / "around"
+        results = around / "some" / "folders" / "deep" / "results"
+        results.mkdir(parents=True)
+        self._analysis = AnalysisPlace(json.dumps(services), results, **how)
+        return Analyses(self._analysis, around, shape, self)
 
     def agent(self, name: str) -> Agent:
         """An agent of the subject, by a name of its own; nothing runs it yet."""
@@ -813,6 +837,7 @@ class Cluster:
             self._broker_url(links.broker if links else self.servers.broker),
             timing,
             self.state,
+            analysis=self._analysis,
         )
 
     def _agents_run_by(self) -> dict[str, str]:

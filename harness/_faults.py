@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +34,7 @@ _FILLER_BYTES = 65_536
 _FILLER_S = 30 * 86_400
 _FILLERS_MAX = 1000
 _SPARE_BYTES = 4 << 20
+_FILE_BYTES = 1 << 20
 
 
 @dataclass
@@ -97,6 +98,56 @@ def freeze(process: Process, *, whole: bool = True, pid: int | None = None) -> F
         process.send(signal.SIGCONT, group=True)
 
     return Fault("freeze", process.name, inject, once(landed), heal)
+
+
+def block_folder(folder: Path, process: Process, *, read_only: bool) -> Fault:
+    """Make it impossible to write below a folder, whoever tries, root too, until healed.
+
+    Either it leads into a file system of the kernel, where nobody makes directories, or a file lies in its place. The
+    harness tries it itself.
+    """
+    aside = folder.with_name("aside")
+
+    def inject() -> None:
+        folder.rename(aside)
+        if read_only:
+            folder.symlink_to("/sys/kernel", target_is_directory=True)
+        else:
+            folder.write_text("no directory")
+
+    def landed() -> Evidence | None:
+        try:
+            (folder / "tried").mkdir()
+        except OSError as error:
+            return {"errno": error.errno, "said": str(error)}
+        return None
+
+    def heal() -> None:
+        folder.unlink()
+        aside.rename(folder)
+
+    return Fault("block folder", process.name, inject, once(landed), heal)
+
+
+def limit_files(process: Process) -> Fault:
+    """No file that the process writes may grow beyond a megabyte, until healed; the limits are the evidence."""
+    limits: dict[psutil.Process, tuple[int, int]] = {}
+
+    def inject() -> None:
+        for member in process.members():
+            limits[member] = member.rlimit(psutil.RLIMIT_FSIZE)
+            member.rlimit(psutil.RLIMIT_FSIZE, (_FILE_BYTES, limits[member][1]))
+
+    def landed() -> Evidence | None:
+        held = [member.rlimit(psutil.RLIMIT_FSIZE)[0] for member in limits]
+        return {"limits": held} if held and set(held) == {_FILE_BYTES} else None
+
+    def heal() -> None:
+        for member, limit in limits.items():
+            with suppress(psutil.NoSuchProcess):
+                member.rlimit(psutil.RLIMIT_FSIZE, limit)
+
+    return Fault("limit files", process.name, inject, once(landed), heal)
 
 
 def sever(link: Proxy, mode: Mode, *, delay_s: float = 0.0) -> Fault:

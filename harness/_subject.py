@@ -57,6 +57,7 @@ CAPABILITIES = {
     "rates": "the check command and metrics tell how many tasks succeeded and failed of late",
     "check-command": "a command tells where records, agents, progress and workers disagree",
     "monitor-commands": "commands tell what is executed, what is stuck, how much, and forget what is old",
+    "analysis": "analyser services are asked over WebSockets; what they say is kept in a table and in files",
     "sitrep": "an operations view tells how many tasks there are of which kind, and which were executed last",
     "agents": "its tasks run named agents, of whose runs records, rows, progress in Redis and a process's memory tell",
 }
@@ -93,6 +94,9 @@ API_PATHS = (
     "sitrep",
     "lines",
     "metrics",
+    "analyse",
+    "analysis",
+    "analysis-file",
 )
 SITREP_METRICS = {
     "answers": "sitreps that were answered",
@@ -103,6 +107,7 @@ SITREP_METRICS = {
     "registry_failures": "how often the registry did not answer",
     "results_failures": "how often the result backend did not answer",
 }
+ANALYSIS_COLUMNS = ("task_id", "document", "metadata")
 AGENT_COLUMNS = ("name", "is_running", "current_task_id", "current_phase_message", "last_update", "last_error")
 METRICS = {
     "tracking_errors": "what could not be recorded, in time or at all",
@@ -112,6 +117,10 @@ METRICS = {
     "revoked": "those of them that a sweep closed as REVOKED",
     "successes": "ends recorded as SUCCESS",
     "failures": "ends recorded as FAILURE",
+    "file_writes": "files of analyses that were written",
+    "file_seconds": "how long that took, all together",
+    "file_bytes": "how large they are, all together",
+    "file_errors": "times that such a file could not be written",
     "checks": "checks of the stores that beat asked for, and that were made",
     "overrunning": "tasks that are executed for longer than they are allowed",
     "recent_successes": "tasks that succeeded within the last minutes",
@@ -184,6 +193,36 @@ class AgentShape:
 
 
 @dataclass(frozen=True)
+class AnalysisPlace:
+    """Where analyser services listen (JSON, name to URL), and what becomes of files in `results`.
+
+    `deadline_s` is how long services are heard, `gzip_bytes` the size from which a file is packed, `keep_s` how many
+    seconds it is kept.
+    """
+
+    services: str
+    results: Path
+    deadline_s: float = 3.0
+    gzip_bytes: int = 100_000
+    keep_s: float = 86_400.0
+
+
+@dataclass(frozen=True)
+class AnalysisShape:
+    """Where a subject keeps analyses: `table` with the columns `task_id`, `document` and `metadata`, by those names.
+
+    `run` is `package.module:name` of what begins one from code: it is given the application, the target, and
+    `analysis_type`, `app_number`, `metadata` and `persist` by name, and gives the task's id. `queue` is where the
+    task waits.
+    """
+
+    run: str
+    table: str
+    queue: str = "celery"
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Expiry:
     """After how many seconds a result is no longer given, and after how many a task is no longer known.
 
@@ -205,7 +244,8 @@ class Place:
 
     `state` is a directory for what its processes leave to one another; nothing is there at first, not even itself.
     `metrics` is given to workers that have to serve them, `api` to an API and to the commands that ask it.
-    `expiry` is how long results are kept, and what became of tasks; None is the subject's own choice.
+    `expiry` is how long results are kept, and what became of tasks; None is the subject's own choice. `analysis` is
+    given to all processes of a scenario that has analyser services.
     """
 
     postgres_url: str
@@ -216,6 +256,7 @@ class Place:
     metrics: MetricsPlace | None = None
     api: ApiPlace | None = None
     expiry: Expiry | None = None
+    analysis: AnalysisPlace | None = None
 
     def words(self) -> dict[str, str]:
         """The names that a TOML subject may use in braces; some only where there is such a thing."""
@@ -223,6 +264,7 @@ class Place:
             **_prefixed("metrics", self.metrics),
             **_prefixed("api", self.api),
             **_prefixed("expiry", self.expiry),
+            **_prefixed("analysis", self.analysis),
             "postgres_url": self.postgres_url,
             "redis_url": self.redis_url,
             "broker_url": self.broker_url,
@@ -283,6 +325,10 @@ class Subject(Protocol):
     def agents(self) -> AgentShape | None:
         """Where its agents are run and seen, where it has any."""
 
+    @property
+    def analysis(self) -> AnalysisShape | None:
+        """Where it keeps analyses, where it makes any."""
+
     def environment(self, place: Place) -> dict[str, str]:
         """Environment variables for every process of the subject."""
 
@@ -324,6 +370,8 @@ class TomlSubject:
     expiry_variables: Mapping[str, str] = field(default_factory=dict)
     expiry_file_variables: Mapping[str, str] = field(default_factory=dict)
     agents: AgentShape | None = None
+    analysis: AnalysisShape | None = None
+    analysis_variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tables(self) -> Mapping[str, str]:
@@ -344,6 +392,7 @@ class TomlSubject:
             **(self.metrics_variables if place.metrics else {}),
             **(self.api_variables if place.api else {}),
             **self._expiry_variables(place),
+            **(self.analysis_variables if place.analysis else {}),
         }
         own = {name: value.format_map(words) for name, value in variables.items()}
         return {"CELERY_BROKER_URL": place.broker_url, "CELERY_RESULT_BACKEND": place.redis_url, **own}
@@ -407,6 +456,8 @@ def _from_toml(path: Path) -> TomlSubject:
         metrics_variables=table.get("metrics", {}).get("environment", {}),
         api=_api(table.get("api")),
         api_variables=table.get("api", {}).get("environment", {}),
+        analysis=_analysis(table.get("analysis")),
+        analysis_variables=table.get("analysis", {}).get("environment", {}),
         expiry_file=table.get("expiry", {}).get("file"),
         expiry_variables=table.get("expiry", {}).get("environment", {}),
         expiry_file_variables=table.get("expiry", {}).get("file_environment", {}),
@@ -437,6 +488,13 @@ def _api(section: Mapping[str, Any] | None) -> ApiShape | None:
     )
 
 
+def _analysis(section: Mapping[str, Any] | None) -> AnalysisShape | None:
+    if section is None or "run" not in section:
+        return None
+    columns = {name: name for name in ANALYSIS_COLUMNS} | section.get("columns", {})
+    return AnalysisShape(section["run"], section.get("table", ""), section.get("queue", "celery"), columns)
+
+
 _COLUMNS = {
     "registry": frozenset(field.name for field in fields(Record)),
     "audit": frozenset({"task_id", "from_status", "to_status", "refused", "at", "who", "why"}),
@@ -454,6 +512,7 @@ _EXPECTED = (
     "expiry_file",
     "api",
     "agents",
+    "analysis",
     "environment",
     "command",
     "open_view",
@@ -477,6 +536,7 @@ _KEYS: dict[str, type] = {
     "api": dict,
     "expiry": dict,
     "agents": dict,
+    "analysis": dict,
 }
 _SECTIONS: dict[str, dict[str, type]] = {
     "metrics": {"names": dict, "environment": dict},
@@ -502,6 +562,7 @@ _SECTIONS: dict[str, dict[str, type]] = {
     },
     "expiry": {"file": str, "environment": dict, "file_environment": dict},
     "agents": {"run": str, "memory": str, "table": str, "columns": dict, "progress": str},
+    "analysis": {"run": str, "table": str, "queue": str, "columns": dict, "environment": dict},
 }
 _API_HEADERS = ("size", "partial")
 _ASKING = ("get", "result", "result-within", "wait", "wait-within", "cancel", "client-status")
@@ -530,6 +591,7 @@ def _known_names(path: Path, table: Mapping[str, Any]) -> None:
     _known_api(path, table)
     _known_sitrep(path, table)
     _known_agents(path, table)
+    _known_analysis(path, table)
 
 
 def _known_keys(path: Path, inside: str, section: Mapping[str, Any], kinds: Mapping[str, type]) -> None:
@@ -567,7 +629,8 @@ def _known_metrics(path: Path, table: Mapping[str, Any]) -> None:
     for name in section.get("names", {}):
         if name not in METRICS:
             raise UsageError(f"subject {path}: [metrics.names]: {unknown('metric', name, METRICS)}")
-    if "metrics" in table["capabilities"] and (missing := METRICS.keys() - section.get("names", {}).keys()):
+    needed = {name for name in METRICS if "analysis" in table["capabilities"] or not name.startswith("file_")}
+    if "metrics" in table["capabilities"] and (missing := needed - section.get("names", {}).keys()):
         raise UsageError(f"subject {path}: [metrics.names]: the capability metrics needs {', '.join(sorted(missing))}")
 
 
@@ -621,10 +684,23 @@ def _known_agents(path: Path, table: Mapping[str, Any]) -> None:
             raise UsageError(f"subject {path}: [agents.columns]: {unknown('column', name, AGENT_COLUMNS)}")
 
 
+def _known_analysis(path: Path, table: Mapping[str, Any]) -> None:
+    section = table.get("analysis", {})
+    if "analysis" in table["capabilities"]:
+        if missing := {"run", "table"} - section.keys():
+            raise UsageError(f"subject {path}: the capability analysis needs {min(missing)} in [analysis]")
+        if missing := {"analyse", "analysis", "analysis-file"} - table.get("api", {}).get("paths", {}).keys():
+            raise UsageError(f"subject {path}: the capability analysis needs {min(missing)} in [api.paths]")
+    for name in section.get("columns", {}):
+        if name not in ANALYSIS_COLUMNS:
+            raise UsageError(f"subject {path}: [analysis.columns]: {unknown('column', name, ANALYSIS_COLUMNS)}")
+
+
 def _known_placeholders(path: Path, table: Mapping[str, Any]) -> None:
     metrics = {f"metrics_{each.name}": "" for each in fields(MetricsPlace)}
     api = {f"api_{each.name}": "" for each in fields(ApiPlace)}
     expiry = {f"expiry_{each.name}": "" for each in fields(Expiry)}
+    analysis = {f"analysis_{each.name}": "" for each in fields(AnalysisPlace)}
     asking = api | {"task_id": "", "timeout_s": ""}
     common = {**Place("", "", "", Timing(), Path()).words(), "app": ""}
     texts = {f"commands.{name}": value for name, value in table.get("commands", {}).items()}
@@ -639,8 +715,11 @@ def _known_placeholders(path: Path, table: Mapping[str, Any]) -> None:
         texts |= {f"{part}.{name}": [value] for name, value in given.items()}
     for where, parts in texts.items():
         words = common | (metrics if where.startswith("metrics.") else {})
-        words |= api if where.startswith("api.") or where in {"commands.api", "commands.list"} else {}
+        words |= (
+            api if where.startswith("api.") or where in {"commands.api", "commands.list", "commands.analyse"} else {}
+        )
         words |= expiry if where.startswith("expiry.") else {}
+        words |= analysis if where.startswith("analysis.") else {}
         words |= asking if where.removeprefix("commands.") in _ASKING else {}
         for part in parts:
             try:

@@ -6,6 +6,7 @@ Beside each worker a `keeper` renews its lease; `sweep` closes the tasks of work
 """
 
 from reference_impl.agents import agent_memory, agent_run
+from reference_impl.analysis import NotAnalysedError, analyse
 from reference_impl.connections import open_sessions
 from reference_impl.install import InstallError, install
 from reference_impl.progress import ProgressError, report_progress
@@ -14,10 +15,12 @@ from reference_impl.settings import ConfigurationError, Settings, load_settings
 __all__ = [
     "ConfigurationError",
     "InstallError",
+    "NotAnalysedError",
     "ProgressError",
     "Settings",
     "agent_memory",
     "agent_run",
+    "analyse",
     "install",
     "load_settings",
     "open_sessions",

@@ -26,6 +26,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from reference_impl.analysis.api import add_analyses
 from reference_impl.api_agents import add_agents
 from reference_impl.api_callers import Caller, Overseer, Token, who_calls
 from reference_impl.api_health import add_health
@@ -105,6 +106,7 @@ def create_api(settings: Settings, app: Celery | None = None) -> FastAPI:
     _add_cancellation(api, engine, app)
     add_monitor(api, changes, api.state.who_calls)
     add_agents(api, engine, app)
+    add_analyses(api, engine, app, settings)
     add_scheduler(api, engine, app, settings, metrics)
     add_health(api, engine, app, settings, changes)
 

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection, select
 
+from reference_impl.analysis.cli import analysing
 from reference_impl.cli_check import looking
 from reference_impl.cli_places import application, database, print_json, settings_of
 from reference_impl.cli_sitrep import situation
@@ -39,6 +40,7 @@ cli.add_typer(tasks, name="tasks")
 tasks.add_typer(asking)
 tasks.add_typer(looking)
 tasks.add_typer(situation)
+tasks.add_typer(analysing)
 
 
 @cli.command()

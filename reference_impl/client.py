@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
+from reference_impl.analysis.engine import AnalysisRequest
 from reference_impl.sitrep_document import Sitrep
 from reference_impl.status import ErrorDocument, StatusDocument
 
@@ -136,6 +137,19 @@ class TrackerClient:
         Raises UnreachableError, NotAllowedError, and RefusedError for a token that does not see every task.
         """
         return _told(Sitrep, self._ask("GET", "/scheduler/sitrep", params={"limit": limit}))
+
+    def analyse(self, request: AnalysisRequest) -> str:
+        """Begin an analysis; gives its task's id. Raises RefusedError where there are no services, or not these."""
+        asked = request.model_dump(mode="json", exclude_none=True)
+        return str(self._ask("POST", "/api/analysis/run", json=asked).json()["task_id"])
+
+    def analysis(self, task_id: str) -> dict[str, Any]:
+        """The document of an analysis that is over. Raises NotReadyError, FailedTaskError, RefusedError."""
+        answer = self._ask("GET", f"/api/analysis/{quote(task_id, safe='')}")
+        if answer.status_code == httpx2.codes.ACCEPTED:
+            raise _not_ready(_document(answer), 0.0)
+        document: dict[str, Any] = answer.json()
+        return document
 
     def wait(self, task_id: str, timeout_s: float = 300.0) -> StatusDocument:
         """The status once the task has ended. Raises NotReadyError after `timeout_s`, and what `status` raises."""

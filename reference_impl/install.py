@@ -10,6 +10,7 @@ from reference_impl import (
     incarnation,
     rollcall,  # noqa: F401 - importing it gives workers the answer to the roll call
 )
+from reference_impl.analysis.task import add_analysis
 from reference_impl.backend import keep_results
 from reference_impl.connections import open_engine
 from reference_impl.scheduled_check import check_if_due
@@ -41,6 +42,7 @@ def install(app: Celery, settings: Settings | None = None) -> Settings:
     keep_results(app, used)
     app.task(name=SWEEP_TASK, ignore_result=True)(_sweep_task(app, used))
     app.task(name=CHECK_TASK, ignore_result=True)(_check_task(app, used))
+    add_analysis(app, used)
     if used.check_interval_s is not None:
         every_s = used.check_interval_s
         app.add_periodic_task(every_s, app.signature(CHECK_TASK), name=CHECK_TASK, expires=every_s)

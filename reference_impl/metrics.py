@@ -95,12 +95,19 @@ _overruns = Counter("celery_tracker_sweep_overruns", "Sweeps that took longer th
 _stale = Counter("celery_tracker_stale_tasks_found", "Open tasks that a sweep found without a living worker.")
 _closed = Counter("celery_tracker_tasks_closed", "Tasks that a sweep took away from dead workers.", ["action"])
 _checks = Counter("celery_tracker_checks", "Checks that beat asked for, made or left to another node.", ["result"])
+_persist_seconds = Histogram("celery_tracker_analysis_write_seconds", "Seconds to write an analysis.", ["store"])
+_persist_bytes = Counter("celery_tracker_analysis_written_bytes", "Bytes of analyses that were written.", ["store"])
+_persist_errors = Counter("celery_tracker_analysis_write_errors", "Writes of analyses that failed.", ["store"])
 _ended = Counter("celery_tracker_tasks_ended", "Tasks whose end was recorded, by their status.", ["status"])
 
 # Made now, so that each series is there before the first of its kind: Prometheus cannot see an increase from nothing.
 _sweeps_by_result = {result: _sweeps.labels(result) for result in RESULTS}
 _closed_by_action = {action: _closed.labels(action) for action in ACTIONS}
 _checks_by_result = {result: _checks.labels(result) for result in ("done", "skipped")}
+_persisting_by_store = {
+    store: (_persist_seconds.labels(store), _persist_bytes.labels(store), _persist_errors.labels(store))
+    for store in ("database", "file")
+}
 _ended_by_status = {status: _ended.labels(status) for status in sorted(ENDED)}
 
 _counting = threading.Lock()
@@ -132,6 +139,19 @@ def took_away(action: str) -> None:
 def checked(result: str) -> None:
     """A check that beat asked for was `done`, or `skipped` as another node had made it."""
     _count(_checks_by_result[result].inc)
+
+
+def persisted(store: str, seconds: float, size_bytes: int) -> None:
+    """An analysis was written to the `database`, or to a `file`."""
+    took, size, _ = _persisting_by_store[store]
+    _count(partial(took.observe, seconds))
+    _count(partial(size.inc, size_bytes))
+
+
+def persisting_failed(store: str) -> None:
+    """An analysis could not be written there, this time."""
+    _, _, errors = _persisting_by_store[store]
+    _count(errors.inc)
 
 
 def swept(result: str, seconds: float, due_s: float) -> None:

@@ -198,6 +198,29 @@ class AgentState(Base):
     last_error: Mapped[str | None]
 
 
+class Analysis(Base):
+    """One analysis that is to be kept: what was asked, and, when it is over, the document that its file holds, too."""
+
+    __tablename__ = "celery_analysis"
+    __table_args__ = (
+        Index("ix_celery_analysis_due", "completed_at", postgresql_where=text("file_due")),
+        Index("ix_celery_analysis_kept", "completed_at", postgresql_where=text("file_path IS NOT NULL")),
+    )
+
+    task_id: Mapped[str] = mapped_column(primary_key=True)
+    target: Mapped[str]
+    analysis_type: Mapped[str]
+    app_number: Mapped[int]
+    notes: Mapped[dict[str, Any]] = mapped_column("metadata", JSONB(), server_default=text("'{}'"))
+    document: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    status: Mapped[str | None]
+    requested_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    completed_at: Mapped[datetime | None]
+    file_due: Mapped[bool] = mapped_column(default=False, server_default=false())
+    file_path: Mapped[str | None]
+    file_error: Mapped[str | None]
+
+
 class StateCheck(Base):
     """One row: when beat's check was last made, and by whom."""
 

@@ -177,6 +177,21 @@ class Settings(BaseSettings):
     sitrep_ttl_s: float = Field(
         default=2.0, ge=0, le=300, description="seconds for which one gathering answers everybody who asks for a sitrep"
     )
+    analysis_services: dict[str, str] = Field(
+        default_factory=dict, description="analyser service to its WebSocket URL; without any there are no analyses"
+    )
+    analysis_deadline_s: float = Field(
+        default=60.0, gt=0, le=86400, description="seconds for which analyser services are heard"
+    )
+    results_directory: Path = Field(
+        default=Path("results"), description="where files of analyses are; one directory for all workers"
+    )
+    results_gzip_bytes: int = Field(
+        default=1_000_000, ge=0, description="size from which such a file is compressed, in bytes of its JSON"
+    )
+    results_keep_s: float | None = Field(
+        default=None, gt=0, description="seconds after its end for which an analysis keeps its file; unset for ever"
+    )
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="port at which a worker serves Prometheus metrics; 0 serves none"
     )

@@ -49,6 +49,24 @@ def readable(text: object, *, limit: int = 2000) -> str:
     return plain if len(plain) <= limit else f"{plain[:limit]}... ({len(plain)} characters)"
 
 
+def plain(form: Any) -> Any:
+    """A value of JSON's types, however large, as JSONB takes it: without NUL, lone surrogates and infinities.
+
+    Raises RecursionError where it is nested too deep.
+    """
+    match form:
+        case str():
+            return _clean(form)
+        case float():
+            return form if math.isfinite(form) else repr(form)
+        case list():
+            return [plain(item) for item in form]
+        case dict():
+            return {_clean(name): plain(item) for name, item in form.items()}
+        case _:
+            return form
+
+
 class _Walk:
     def __init__(self, masked_names: Collection[str], text_limit: int) -> None:
         self._text_limit = text_limit

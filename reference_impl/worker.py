@@ -12,6 +12,7 @@ from celery import Celery
 from sqlalchemy import Engine
 
 from reference_impl import incarnation, metrics
+from reference_impl.analysis.persistence import tend
 from reference_impl.connections import open_engine
 from reference_impl.incarnation import Identity, start_keeper
 from reference_impl.recorder import write_what_was_left
@@ -60,6 +61,7 @@ class Sweeper:
             began = time.monotonic()
             self._attempt("inheritance", lambda: write_what_was_left(engine, self._settings))
             self._attempt("sweep", lambda: self._sweep_once(engine))
+            self._attempt("files of analyses", lambda: self._tend_files(engine))
             self._tend_keeper()
             interval_s = self._settings.sweep_interval_s
             # From the beginning of one pass to that of the next; one that takes long leaves the database a moment.
@@ -89,6 +91,10 @@ class Sweeper:
         )
         if report.skipped is None:
             self._told = report.findings
+
+    def _tend_files(self, engine: Engine) -> None:
+        if self._settings.analysis_services:
+            tend(engine, self._settings)
 
     def _tend_keeper(self) -> None:
         if self._keeper is not None and self._keeper.poll() is not None and not self._stopping.is_set():

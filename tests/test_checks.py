@@ -256,6 +256,16 @@ each_once = harness.pages_whole(["t", "u"])
 one_gathering = harness.gathered_once(ttl_s=5.0)
 measured_view = harness.view_measured(failed="registry")
 
+both_stores = harness.stores_agree("t", metadata={"by": "me"}, packed=False)
+dropped = harness.not_kept("t")
+right_frame = harness.document_is("t", {"summary.status": "completed", "invalid": [], "target": ...}, within_s=5.0)
+whole_files = harness.files_whole()
+inside = harness.nothing_outside()
+told_of_writes = harness.writes_logged({"t": ["INFO", "findings"]})
+survived = harness.trouble_survived("t")
+by_policy = harness.files_kept(kept=["t"], removed=["u"])
+measured_files = harness.persisting_measured(writes=2)
+
 LIVED = (step(None, "STARTED"), step("STARTED", "SUCCESS"))
 AGAIN, TWICE = step("STARTED", "STARTED"), (step(None, "STARTED"), step("STARTED", "STARTED"))
 LATE, FATAL = step("SUCCESS", "FAILURE", refused=True), step("SUCCESS", "FAILURE")
@@ -1420,6 +1430,104 @@ FAILING += [
     (measured_view, measured(workers_seconds=None), "uncounted"),
     (measured_view, measured(registry_failures=0), "failure-uncounted"),
     (measured_view, measured(results_failures=1), "failure-invented"),
+]
+
+
+DOCUMENT: dict[str, Any] = {
+    "task_id": "t",
+    "target": "x",
+    "analysis_type": "full",
+    "timestamp": "now",
+    "metadata": {"by": "me"},
+    "results": dict.fromkeys(("findings", "tools_used", "tool_results", "raw_outputs", "summary", "success")),
+    "summary": {"total_findings": 0, "services_executed": [], "tools_executed": [], "status": "completed"},
+    "invalid": [],
+}
+IN_PLACE = "x/app1/task_full_t_1/result.json"
+
+
+def both_looked_into(
+    told: Scene | None = None,
+    *,
+    at: float = 6.0,
+    task: str = "t",
+    row: Mapping[str, Any] | None = DOCUMENT,
+    file: Mapping[str, Any] | None = DOCUMENT,
+    path: str | None = IN_PLACE,
+    answers: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> Scene:
+    """Both stores were looked into, and asked for by an API; no file without a path."""
+    held = None if row is None else {"document": row, "metadata": {}}
+    files = [] if path is None else [{"path": path, "bytes": 10, "document": file}]
+    value: dict[str, Any] = {"row": held, "files": files, "leftovers": [], "outside": [], "told": answers, **more}
+    return (told or scene()).saw("analysis", at, task, **value)
+
+
+def begun(ended_at: float = 6.0) -> Scene:
+    """An analysis was asked for at 2, and has ended."""
+    told = scene().add(Kind.OPERATION, 2.0, "ok", "analyse", task="t", value={})
+    return told.record(ended_at, "SUCCESS")
+
+
+def troubled(
+    status: str = "SUCCESS", *, warned: bool = True, row: Any = DOCUMENT, path: str | None = IN_PLACE
+) -> Scene:
+    """The disk made trouble at 6, and at 8 no more."""
+    told = both_looked_into(scene().record(5, status), row=row, path=None)
+    lines = ["WARNING t is not written"] if warned else []
+    return both_looked_into(told, at=8, path=path).saw("log", 9, log="a", lines=lines)
+
+
+def file_metrics(**counts: Any) -> Scene:
+    """What a worker tells Prometheus of files."""
+    told = {"file_writes": 2, "file_seconds": 0.1, "file_bytes": 100, "file_errors": 1} | counts
+    return scene().saw("metrics", 6, worker="a", when="then", told=told, asked=6.0, seconds=0.1)
+
+
+OTHERWISE = {"analysis": {"status": 200, "document": {"task_id": "t"}, "size": 10}}
+WITHOUT_METADATA = DOCUMENT | {"metadata": {}}
+WITHOUT_SUMMARY = {name: value for name, value in DOCUMENT.items() if name != "summary"}
+
+PASSING += [
+    (both_stores, both_looked_into()),
+    (dropped, both_looked_into(scene().record(5, "SUCCESS"), row=None, path=None)),
+    (right_frame, both_looked_into(begun())),
+    (whole_files, both_looked_into(both_looked_into(leftovers=["x/.partial-1/result.json"]), at=7)),
+    (inside, both_looked_into()),
+    (told_of_writes, scene().saw("log", 6, log="a", lines=["INFO t: 3 findings"])),
+    (survived, troubled()),
+    (by_policy, both_looked_into(both_looked_into(), task="u", path=None)),
+    (measured_files, file_metrics()),
+]
+FAILING += [
+    (both_stores, both_looked_into(row=None), "no-row"),
+    (both_stores, both_looked_into(path=None), "no-file"),
+    (both_stores, both_looked_into(file=None), "differs"),
+    (both_stores, both_looked_into(path="t.json"), "misplaced"),
+    (both_stores, both_looked_into(row=WITHOUT_SUMMARY, file=WITHOUT_SUMMARY), "incomplete"),
+    (both_stores, both_looked_into(row=WITHOUT_METADATA, file=WITHOUT_METADATA), "metadata-lost"),
+    (both_stores, both_looked_into(answers=OTHERWISE), "told-otherwise"),
+    (both_stores, both_looked_into(path=f"{IN_PLACE}.gz"), "not-packed"),
+    (dropped, both_looked_into(scene().record(5, "SUCCESS")), "kept"),
+    (right_frame, both_looked_into(begun(), row=None), "no-document"),
+    (right_frame, both_looked_into(begun(), row=DOCUMENT | {"summary": {"status": "failed"}}), "wrong-status"),
+    (right_frame, both_looked_into(begun(), row=DOCUMENT | {"invalid": ["x"]}), "reasons-untold"),
+    (right_frame, both_looked_into(begun(), row=DOCUMENT | {"target": ""}), "wrong-document"),
+    (right_frame, both_looked_into(begun(8.0), at=9), "late"),
+    (whole_files, both_looked_into(file=None), "half-a-file"),
+    (whole_files, both_looked_into(leftovers=["x/.partial-1/result.json"]), "leftover"),
+    (inside, both_looked_into(outside=["/elsewhere"]), "escaped"),
+    (told_of_writes, scene().saw("log", 6, log="a", lines=["INFO t: nothing"]), "unlogged"),
+    (survived, troubled("FAILURE"), "task-failed"),
+    (survived, troubled(row=None), "no-row"),
+    (survived, troubled(warned=False), "unsaid"),
+    (survived, troubled(path=None), "never-written"),
+    (by_policy, both_looked_into(both_looked_into(path=None), task="u", path=None), "removed-too-early"),
+    (by_policy, both_looked_into(both_looked_into(), task="u"), "kept-too-long"),
+    (by_policy, both_looked_into(both_looked_into(), task="u", path=None, row=None), "document-lost"),
+    (measured_files, file_metrics(file_writes=1), "unmeasured"),
+    (measured_files, file_metrics(file_errors=0), "errors-uncounted"),
 ]
 
 

@@ -15,7 +15,10 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 from tests.conftest import API_TOKEN
 
 ABOUT_ONE = ["GET /tasks/{task_id}", "GET /tasks/{task_id}/result", "GET /tasks/{task_id}/result/content"]
-VIEWS = ["GET /agents", "GET /agents/{name}", "GET /scheduler/sitrep", "GET /scheduler/tasks"]
+VIEWS = [
+    *("GET /agents", "GET /agents/{name}", "GET /scheduler/sitrep", "GET /scheduler/tasks"),
+    *("POST /api/analysis/run", "GET /api/analysis/{task_id}", "GET /api/analysis/{task_id}/file"),
+]
 ASKED = ["GET /tasks", *VIEWS, *ABOUT_ONE, "POST /tasks/{task_id}/cancel"]
 TASKS = ["done", "expired", "failed", "waiting"]
 SHORTLY_S = 0.05

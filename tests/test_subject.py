@@ -44,6 +44,7 @@ class Whole:
     metrics = {}
     api = None
     agents = None
+    analysis = None
     expiry_file = None
 
     def environment(self, place):
@@ -233,7 +234,7 @@ def test_a_class_satisfies_the_protocol_by_shape(module: str) -> None:
     [
         (
             "subject_classes:Half",
-            "it lacks capabilities, lacks, limits, preload, tables, sessions, metrics, expiry_file, api, agents, env",
+            "it lacks capabilities, lacks, limits, preload, tables, sessions, metrics, expiry_file, api, agents, ana",
         ),
         ("subject_classes:Raises", "cannot be loaded: RuntimeError: no such luck"),
         ("subject_classes:Absent", "cannot be loaded: AttributeError"),

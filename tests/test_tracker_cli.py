@@ -64,7 +64,7 @@ def test_tables_of_another_version_are_told_and_brought_up(set_up: Tracker, regi
 
     assert [run.returncode for run in runs] == [0, 0, 1, 0, 0]
     assert runs[1].stdout == "the registry is at -1\n"
-    assert "celery_agent" in runs[2].stderr
+    assert "celery_analysis" in runs[2].stderr
     assert "run `celery-tracker migrate`" in runs[2].stderr
 
 

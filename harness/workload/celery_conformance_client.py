@@ -7,6 +7,7 @@ It reads one JSON request a line from standard input and answers each with one J
 from __future__ import annotations
 
 import base64
+import importlib
 import json
 import logging
 import os
@@ -193,6 +194,12 @@ def _store_entry(
         batch.rpush(key, "SUCCESS")
 
 
+def _analyse(app: Celery, run: str, target: str, more: dict[str, Any]) -> str:
+    """Begin an analysis by the application's own function; returns its task's id."""
+    module, _, name = run.partition(":")
+    return str(getattr(importlib.import_module(module), name)(app, target, **more))
+
+
 def _move_clock(app: Celery, moment: str) -> None:
     celery_conformance_probe.move_clock(moment)
 
@@ -232,6 +239,7 @@ _ACTIONS = {
     "revoke": _revoke,
     "move_clock": _move_clock,
     "store": _store,
+    "analyse": _analyse,
 }
 
 

@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from celery import Task, current_app, shared_task, signals
+from celery import Task, current_app, current_task, shared_task, signals
 from celery.app.task import Context
 from celery.exceptions import Ignore, Reject
 from celery.worker.request import Request
@@ -88,6 +88,45 @@ def hold_at(mark: str, task: str, execution: str | None = None) -> None:
     release = DIRECTORY / "released" / f"{task}.{mark}"
     while not release.exists():
         _sleep(_LOOK_S)
+
+
+def _held_at_file_steps(step: str) -> None:
+    """Have a task stay at the mark `file step` in the middle of writing a file below the results.
+
+    That is before `mkdir`, `fsync` or `rename`, after it was `renamed`, or when a part of it is written (`write`).
+    """
+    parts = [0]
+
+    def here(place: Any) -> bool:
+        path = Path(f"/proc/self/fd/{place}").readlink() if isinstance(place, int) else place
+        return "/results/" in str(path) and bool(current_task) and not (DIRECTORY / "file step").exists()
+
+    def reached() -> None:
+        (DIRECTORY / "file step").touch()  # once: whoever writes it later is not held
+        hold_at("file step", current_task.request.id)
+
+    def around(name: str, *, before: bool) -> None:
+        real = getattr(os, name)
+
+        def patched(place: Any, *rest: Any, **named: Any) -> Any:
+            held = here(place)
+            if held and name == "write":
+                parts[0] += 1
+                held = parts[0] > 1
+            if held and before:
+                reached()
+            done = real(place, *rest, **named)
+            if held and not before:
+                reached()
+            return done
+
+        setattr(os, name, patched)
+
+    around("rename" if step == "renamed" else step, before=step != "renamed")
+
+
+if step := os.environ.get("CELERY_CONFORMANCE_FILE_STEP"):
+    _held_at_file_steps(step)
 
 
 def probe(**options: Any) -> Callable[[Callable[..., Any]], Any]:

@@ -12,7 +12,7 @@ from harness import HarnessError
 from harness._errors import unknown
 from harness._run import begin_run
 from harness._scratch import default_root
-from tests.bench import alarms, clusters, cost, detection, reading, recovery, scenarios, watching
+from tests.bench import alarms, clusters, cost, detection, persisting, reading, recovery, scenarios, view, watching
 from tests.bench.world import Bench, console
 
 PARTS: dict[str, Callable[[Bench], bool]] = {
@@ -22,6 +22,8 @@ PARTS: dict[str, Callable[[Bench], bool]] = {
     "cost": cost.run,
     "watching": watching.run,
     "reading": reading.run,
+    "view": view.run,
+    "persisting": persisting.run,
     "alarms": alarms.run,
     "detection": detection.run,
 }

@@ -1,0 +1,1 @@
+"""PERSIST: results in the database and on disk."""
