@@ -44,6 +44,7 @@ _BATCH = 1000
 _FETCH_BYTES = 4 << 20
 _VALUE_BYTES_MAX = 1 << 20
 _TOLD_MAX = 10
+_ID_CHARS_MAX = 255
 _LOCK = 0x7E5017
 _ANSWER_S = 1.0
 _HEAD_BYTES = 100
@@ -131,7 +132,7 @@ class Notes:
             return 0
         counts: Counter[str] = Counter()
         results = {}
-        noted = _ids(notes)
+        noted = _ids(notes, counts)
         for task_id, meta in self._metas(noted, counts):
             if meta["status"] in ENDED:
                 results[task_id] = self._record(task_id, meta, noted[task_id])
@@ -242,13 +243,17 @@ def _head(value: bytes) -> dict[str, Any] | str:
     return {"status": found[1].decode()} if found else "it is too long to be read whole, and does not begin as one"
 
 
-def _ids(notes: Sequence[tuple[bytes, Mapping[bytes, bytes]]]) -> dict[str, datetime]:
-    """The tasks, each with the moment at which it was noted last, by the server's clock."""
+def _ids(notes: Sequence[tuple[bytes, Mapping[bytes, bytes]]], counts: Counter[str]) -> dict[str, datetime]:
+    """The tasks, each with the moment at which it was noted last, by the server's clock; an id may be anything."""
     ids = {}
     for number, fields in notes:
         milliseconds, _, place = number.decode().partition("-")
         noted_at = datetime.fromtimestamp(int(milliseconds) / 1000, UTC) + timedelta(microseconds=int(place))
-        ids[fields[b"task"].decode()] = noted_at
+        task_id = fields[b"task"].decode("utf-8", "replace")
+        if "\0" in task_id or len(task_id) > _ID_CHARS_MAX:
+            _reject(task_id, "an id of a task is shorter, and has no NUL", counts)
+        else:
+            ids[task_id] = noted_at
     return ids
 
 

@@ -152,18 +152,33 @@ class Sitreps:
         self._latest: tuple[float, Sitrep] | None = None
 
     def latest(self, limit: int) -> Sitrep:
-        """The newest, with `limit` of what is executed and of what has ended; who comes during a gathering waits."""
+        """The newest, with `limit` of what is executed and of what has ended.
+
+        Who comes during a gathering is given the last one, and waits only for the first of all.
+        """
         began = time.monotonic()
-        with self._gathering:
-            if self._latest is None or time.monotonic() - self._latest[0] >= self._settings.sitrep_ttl_s:
-                gathered = self._gather()
-                self._latest = time.monotonic(), gathered
-            at, sitrep = self._latest
+        at, sitrep = self._gathered()
         self._metrics.answers.observe(time.monotonic() - began)
         executed = [line for line in sitrep.recent_tasks if line.completed_at is None]
         ended = [line for line in sitrep.recent_tasks if line.completed_at is not None]
         shown = sitrep.model_copy(update={"recent_tasks": executed[:limit] + ended[:limit]})
         return _aged(shown, time.monotonic() - at)
+
+    def _gathered(self) -> tuple[float, Sitrep]:
+        """One that is fresh, or about to be replaced, and when it was made."""
+        last = self._latest
+        if last is not None and time.monotonic() - last[0] < self._settings.sitrep_ttl_s:
+            return last
+        if not self._gathering.acquire(blocking=last is None):
+            assert last is not None
+            return last
+        try:
+            if self._latest is None or self._latest is last:
+                gathered = self._gather()
+                self._latest = time.monotonic(), gathered
+            return self._latest
+        finally:
+            self._gathering.release()
 
     def _gather(self) -> Sitrep:
         began = time.monotonic()

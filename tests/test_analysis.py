@@ -180,7 +180,7 @@ def test_no_link_leads_out(tmp_path: Path) -> None:
 
 def test_leftovers_are_cleaned_unless_somebody_writes_them(tmp_path: Path) -> None:
     """A lock tells."""
-    dead, alive = (tmp_path / "shop" / "app1" / f".partial-{name}" for name in ("dead", "alive"))
+    dead, alive = (tmp_path / ".partial" / name for name in ("dead", "alive"))
     for folder in (dead, alive):
         folder.mkdir(parents=True)
         (folder / "result.json").write_text("{")
@@ -247,7 +247,7 @@ def test_files_go_when_they_are_old(settings: Settings, engine: Engine) -> None:
 
     tend(engine, settings)
 
-    assert [path.name for path in settings.results_directory.iterdir()] == ["young"]
+    assert sorted(path.name for path in settings.results_directory.iterdir()) == [".partial", "young"]
     with engine.connect() as connection:
         row = rows.find(connection, "old")
     assert row is not None

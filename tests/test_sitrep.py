@@ -15,6 +15,7 @@ from celery import Celery
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, text
 
+from harness._processes import await_until
 from harness._servers import Servers, open_redis, redis_url
 from reference_impl.backend import keep_results
 from reference_impl.cli_tasks import EXIT_FAILED, EXIT_UNREACHABLE
@@ -126,6 +127,14 @@ def test_what_is_no_end_makes_no_record(
     assert [name for name in ("garbage", "list", "number") if name in caplog.text] == ["garbage", "list", "number"]
 
 
+def test_ids_that_postgres_does_not_take(app: Celery, notes: Notes, engine: Engine) -> None:
+    """Do not stand in the way of the others."""
+    for task_id in ("nul\0", "x" * 300, "good"):
+        app.backend.store_result(task_id, 1, "SUCCESS")
+
+    assert adopt(notes, engine) == Noted(unread=0, adopted=1, malformed=2)
+
+
 def test_many_are_read_in_turn_and_each_once(app: Celery, notes: Notes, engine: Engine) -> None:
     """More than fit into one batch, some of them long; what was read is not there to be read again."""
     for number in range(1200):
@@ -213,6 +222,24 @@ def test_who_comes_together_is_answered_by_one_gathering(settings: Settings, eng
 
     assert len(answers) == 8
     assert len({answer.gathered_at for answer in answers}) == 1
+
+
+def test_who_comes_during_a_gathering_is_given_the_last_one(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the next one takes."""
+    view = sitreps(engine, None, settings.model_copy(update={"sitrep_ttl_s": 0.0}))
+    first = view.latest(5)
+    slow, gather = threading.Event(), view._gather
+    monkeypatch.setattr(view, "_gather", lambda: slow.wait() and gather())
+    thread = threading.Thread(target=lambda: view.latest(5))
+    thread.start()
+    await_until("the next gathering", lambda: view._gathering.locked() or None, 10)
+
+    assert view.latest(5).gathered_at == first.gathered_at
+    slow.set()
+    thread.join()
+    assert view.latest(5).gathered_at > first.gathered_at
 
 
 @pytest.mark.usefixtures("lives")

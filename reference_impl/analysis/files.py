@@ -1,7 +1,7 @@
 """Results as files: whole or absent, inside one directory, and found by what they are about.
 
 `<directory>/<target>/app<N>/task_<type>_<task_id>_<timestamp>/result.json`, or `result.json.gz` where it is large.
-A file is written into a folder that is hidden until it is whole, and renamed into its place together with that.
+A file is written into a folder aside, and renamed into its place together with that when it is whole.
 Whoever writes holds a lock on it, so that what a killed process has left can be told from what is being written.
 """
 
@@ -21,7 +21,8 @@ from urllib.parse import quote
 
 PLAIN, PACKED = "result.json", "result.json.gz"
 
-_PARTIAL = ".partial-"
+_PARTIAL = ".partial"
+"""A folder for what is not whole yet; no target is called so, as none begins with a dot."""
 _PART_CHARS = 100
 _DIGEST_CHARS = 16
 _PIECE_BYTES = 65_536
@@ -67,7 +68,7 @@ def write_whole(directory: Path, folder: Path, text: bytes, gzip_from: int) -> t
     if place.exists():
         return folder / name, len(data)
     place.parent.mkdir(parents=True, exist_ok=True)
-    partial = place.parent / f"{_PARTIAL}{uuid.uuid4().hex}"
+    partial = _hidden(directory)
     os.mkdir(partial)  # noqa: PTH102 - one step, at which a process may die
     try:
         _write(partial / name, data)
@@ -94,7 +95,7 @@ def remove(directory: Path, path: str) -> None:
     folder = _inside(directory, Path(path)).parent
     if not folder.exists():
         return
-    gone = folder.parent / f"{_PARTIAL}{uuid.uuid4().hex}"
+    gone = _hidden(directory)
     folder.rename(gone)
     shutil.rmtree(gone)
     for above in (folder.parent, folder.parent.parent):
@@ -104,7 +105,14 @@ def remove(directory: Path, path: str) -> None:
 
 def clean_leftovers(directory: Path) -> int:
     """Remove what killed processes have left of their writing; how many there were."""
-    return sum(_remove_leftover(partial) for partial in directory.glob(f"*/*/{_PARTIAL}*"))
+    return sum(_remove_leftover(partial) for partial in (directory / _PARTIAL).glob("*"))
+
+
+def _hidden(directory: Path) -> Path:
+    """A name that nobody has, on the same file system, for what is not whole."""
+    aside = directory / _PARTIAL
+    aside.mkdir(exist_ok=True)
+    return aside / uuid.uuid4().hex
 
 
 def _inside(directory: Path, path: Path) -> Path:
