@@ -234,8 +234,10 @@ def proof_table(rows: Sequence[DefectRow]) -> Group:
         table.add_row(
             row.defect.promise, row.defect.id, outcome, f"{row.defect.check}: {row.defect.violation}", catchers
         )
-    missed = sum(row.missed for row in rows)
-    return Group(table, Text(""), Text(f"{len(rows)} defects: {len(rows) - missed} caught, {missed} missed"))
+    missed = [row.defect.id for row in rows if row.missed]
+    told = Text(f"{len(rows)} defects: {len(rows) - len(missed)} caught, {len(missed)} missed")
+    named = [Text(f"missed: {', '.join(missed)}", style="bold red")] if missed else []
+    return Group(table, Text(""), told, *named)  # the last lines are those that a log is cut to
 
 
 def offending(entries: Sequence[Entry], indices: Iterable[int], around: int = 2) -> str:

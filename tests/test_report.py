@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
@@ -13,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from harness._catalogue import Catalogue, DefectEntry, Promise
 from harness._history import History, Kind
 from harness._pressure import Pressure
-from harness._report import ScenarioOutcome, defect_rows, offending, promise_rows, write_proof
+from harness._report import ScenarioOutcome, defect_rows, offending, promise_rows, proof_table, write_proof
 from harness._run import Run, package_versions
 from harness._verdict import Verdict
 from tests.conftest import RunPytest
@@ -278,7 +280,10 @@ def test_a_defect_that_its_own_scenarios_do_not_show_is_missed(catalogue: Catalo
     """A defect is missed unless a scenario of its own promise fails with the violation that it announces."""
     (row,) = defect_rows(catalogue, [seen])
 
+    printed = io.StringIO()
+    Console(width=200, file=printed).print(proof_table([row]))
     assert row.missed
+    assert printed.getvalue().splitlines()[-2:] == ["1 defects: 0 caught, 1 missed", "missed: forgets"]
 
 
 def test_a_defect_that_was_not_tried_has_no_row(catalogue: Catalogue) -> None:
