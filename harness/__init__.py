@@ -138,7 +138,6 @@ from harness._container_faults import (
 from harness._errors import HarnessError, NeverCame, SetupBroken, UsageError
 from harness._faults import (
     Fault,
-    block_folder,
     evict,
     exhaust_connections,
     expire_visibility,
@@ -224,7 +223,6 @@ __all__ = [
     "arguments_delivered",
     "arguments_stored",
     "audited",
-    "block_folder",
     "certify",
     "checks_paced",
     "cleaned_without",

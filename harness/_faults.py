@@ -100,35 +100,6 @@ def freeze(process: Process, *, whole: bool = True, pid: int | None = None) -> F
     return Fault("freeze", process.name, inject, once(landed), heal)
 
 
-def block_folder(folder: Path, process: Process, *, read_only: bool) -> Fault:
-    """Make it impossible to write below a folder, whoever tries, root too, until healed.
-
-    Either it leads into a file system of the kernel, where nobody makes directories, or a file lies in its place. The
-    harness tries it itself.
-    """
-    aside = folder.with_name("aside")
-
-    def inject() -> None:
-        folder.rename(aside)
-        if read_only:
-            folder.symlink_to("/sys/kernel", target_is_directory=True)
-        else:
-            folder.write_text("no directory")
-
-    def landed() -> Evidence | None:
-        try:
-            (folder / "tried").mkdir()
-        except OSError as error:
-            return {"errno": error.errno, "said": str(error)}
-        return None
-
-    def heal() -> None:
-        folder.unlink()
-        aside.rename(folder)
-
-    return Fault("block folder", process.name, inject, once(landed), heal)
-
-
 def limit_files(process: Process) -> Fault:
     """No file that the process writes may grow beyond a megabyte, until healed; the limits are the evidence."""
     limits: dict[psutil.Process, tuple[int, int]] = {}
@@ -342,13 +313,35 @@ def exhaust_connections(url: str) -> Fault:
     )
 
 
-def occupy(directory: Path) -> Fault:
-    """Put a file where a directory would have to be, until healed."""
+def occupy(directory: Path, *, read_only: bool = False) -> Fault:
+    """Make it impossible to write below a directory, there or not, whoever tries, root too, until healed.
+
+    A file lies in its place, or, where it is `read_only`, a link into a file system of the kernel in which nobody makes
+    anything. The harness tries it itself.
+    """
+    aside = directory.with_name(f"{directory.name}.aside")
+
+    def inject() -> None:
+        if directory.exists():
+            directory.rename(aside)
+        if read_only:
+            directory.symlink_to("/sys/kernel", target_is_directory=True)
+        else:
+            directory.touch()
 
     def landed() -> Evidence | None:
-        return {"file": str(directory)} if directory.is_file() else None
+        try:
+            (directory / "tried").mkdir()
+        except OSError as error:
+            return {"errno": error.errno, "said": str(error)}
+        return None
 
-    return Fault("occupy", str(directory), directory.touch, once(landed), lambda: directory.unlink(missing_ok=True))
+    def heal() -> None:
+        directory.unlink(missing_ok=True)
+        if aside.exists():
+            aside.rename(directory)
+
+    return Fault("occupy", str(directory), inject, once(landed), heal)
 
 
 def pause_clients(server: Server, duration_s: float) -> Fault:

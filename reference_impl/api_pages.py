@@ -12,6 +12,7 @@ from fastapi import Query
 
 from reference_impl.api_problems import ProblemError
 from reference_impl.status import Place
+from reference_impl.storable import is_task_id
 
 PAGE_MAX = 500
 
@@ -31,6 +32,6 @@ def place_of(cursor: str) -> Place:
         moment = datetime.fromisoformat(at)
     except (ValueError, TypeError, binascii.Error) as error:
         raise ProblemError(400, "cursor", "`cursor` is none that this API gave") from error
-    if not isinstance(task_id, str) or "\0" in task_id or moment.tzinfo is None:
+    if not is_task_id(task_id) or moment.tzinfo is None:
         raise ProblemError(400, "cursor", "`cursor` is none that this API gave")
     return Place(moment, task_id)

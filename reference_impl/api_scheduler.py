@@ -7,7 +7,7 @@ from typing import Annotated
 from celery import Celery
 from fastapi import FastAPI, Query
 from pydantic import AwareDatetime, BaseModel
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from reference_impl.api_callers import Overseer
 from reference_impl.api_metrics import ApiMetrics
@@ -18,6 +18,9 @@ from reference_impl.shown import Word
 from reference_impl.sitrep import RECENT_MAX, Sitreps
 from reference_impl.sitrep_document import Sitrep
 from reference_impl.task_lines import Filter, TaskLine, page
+
+_PAGE_MS = 5000
+"""A name that nobody has may take a look at every task; so long, and no longer."""
 
 
 class Lines(BaseModel):
@@ -48,7 +51,8 @@ def add_scheduler(api: FastAPI, engine: Engine, app: Celery | None, settings: Se
     ) -> Lines:
         """The newest tasks first; a task keeps its place while it goes on."""
         asked = Filter(status or (), name, since, until)
-        with engine.connect() as connection:
+        with engine.begin() as connection:
+            connection.execute(text(f"SET LOCAL statement_timeout = {_PAGE_MS}"))
             found = page(connection, asked, caller.secrets, after=place_of(cursor) if cursor else None, limit=limit)
         last = found[-1][0] if len(found) == limit else None
         return Lines(tasks=[line for _, line in found], next=cursor_of(last) if last else None)

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from reference_impl.bounded import NotInTimeError, within
 from reference_impl.rollcall import bounded_connection, call_the_roll
 from reference_impl.shown import moment_of
+from reference_impl.storable import is_task_id
 
 
 class Hold(StrEnum):
@@ -108,5 +109,7 @@ def _task(told: Any, worker: str, hold: Hold) -> LiveTask | None:
     try:
         request = _Request.model_validate(told)
     except ValidationError:
+        return None
+    if not is_task_id(request.id):
         return None
     return LiveTask(request.id, request.name, request.args, request.kwargs, worker, hold, moment_of(request.time_start))

@@ -30,7 +30,7 @@ from reference_impl.lifecycle import ENDED
 from reference_impl.masking import masked
 from reference_impl.settings import Settings
 from reference_impl.shown import error_in, is_state, moment_of
-from reference_impl.storable import readable, storable
+from reference_impl.storable import is_task_id, readable, storable
 
 logger = logging.getLogger(__name__)
 
@@ -40,11 +40,10 @@ READ = "celery-tracker-results-read"
 OUTCOMES = ("adopted", "known", "unfinished", "malformed", "gone")
 STORER = "the result backend"
 
-_BATCH = 1000
+_BATCH = 250
 _FETCH_BYTES = 4 << 20
 _VALUE_BYTES_MAX = 1 << 20
 _TOLD_MAX = 10
-_ID_CHARS_MAX = 255
 _LOCK = 0x7E5017
 _ANSWER_S = 1.0
 _HEAD_BYTES = 100
@@ -247,14 +246,21 @@ def _ids(notes: Sequence[tuple[bytes, Mapping[bytes, bytes]]], counts: Counter[s
     """The tasks, each with the moment at which it was noted last, by the server's clock; an id may be anything."""
     ids = {}
     for number, fields in notes:
-        milliseconds, _, place = number.decode().partition("-")
-        noted_at = datetime.fromtimestamp(int(milliseconds) / 1000, UTC) + timedelta(microseconds=int(place))
-        task_id = fields[b"task"].decode("utf-8", "replace")
-        if "\0" in task_id or len(task_id) > _ID_CHARS_MAX:
-            _reject(task_id, "an id of a task is shorter, and has no NUL", counts)
+        task_id = fields.get(b"task", b"").decode("utf-8", "replace")
+        if is_task_id(task_id):
+            ids[task_id] = _moment(number.decode())
         else:
-            ids[task_id] = noted_at
+            _reject(task_id, "that is no id of a task", counts)
     return ids
+
+
+def _moment(number: str) -> datetime:
+    """When a note was made, by its number; several of one millisecond have an order."""
+    milliseconds, _, place = number.partition("-")
+    try:
+        return datetime.fromtimestamp(int(milliseconds) / 1000, UTC) + timedelta(microseconds=int(place))
+    except (OverflowError, ValueError, OSError):  # somebody has numbered it by hand
+        return datetime.now(UTC)
 
 
 def _after(number: str) -> str:

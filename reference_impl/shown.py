@@ -107,7 +107,7 @@ def error_line(kind: str | None, said: str | None, secrets: Collection[str]) -> 
     begins = [number for number, line in enumerate(lines) if line.lstrip().startswith(_TRACEBACK)]
     if begins:
         ends = [line for line in lines[begins[-1] + 1 :] if not line[0].isspace()]
-        line = ends[-1] if ends else lines[-1]
+        line = ends[0] if ends else lines[-1]  # what follows belongs to a message of several lines
     else:
         line = lines[0] if lines else ""
     line = masked(line.strip(), secrets)

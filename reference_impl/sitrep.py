@@ -7,6 +7,7 @@ far as it can, or what it said last is told again; each figure tells whose it is
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter as Counted
@@ -31,6 +32,8 @@ from reference_impl.noted_results import Noted, Notes, open_notes
 from reference_impl.settings import Settings
 from reference_impl.sitrep_document import Origin, ResultsState, Sitrep, Sources, SourceState, TaskMetrics, WorkersState
 from reference_impl.task_lines import TaskLine, live_line, newest_ends, newest_starts, running
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -111,8 +114,10 @@ class _Source(Generic[T]):
             self.heard = time.monotonic()
         except (NotInTimeError, WorkersAwayError) as error:
             self.why = str(error)
-        except (SQLAlchemyError, redis.RedisError, OSError) as error:
+        except Exception as error:
             self.why = f"{type(error).__name__}: {cause_of(error)}"
+            if not isinstance(error, SQLAlchemyError | redis.RedisError | OSError):
+                logger.exception("tracking: %s cannot be told of in a sitrep", self.name)
         self.seconds = time.monotonic() - began
         self.metrics.sources.labels(self.name).observe(self.seconds)
         if self.why is not None:

@@ -21,6 +21,7 @@ from uuid import UUID
 
 MASK = "***"
 DEPTH_MAX = 32
+ID_CHARS_MAX = 255
 ITEMS_MAX = 10_000
 _BYTES_SHOWN = 256
 
@@ -49,20 +50,27 @@ def readable(text: object, *, limit: int = 2000) -> str:
     return plain if len(plain) <= limit else f"{plain[:limit]}... ({len(plain)} characters)"
 
 
-def plain(form: Any) -> Any:
+def is_task_id(text: object) -> bool:
+    """Whether it can be the id of a record: what comes from elsewhere may be anything."""
+    return isinstance(text, str) and 0 < len(text) <= ID_CHARS_MAX and "\0" not in text and _clean(text) == text
+
+
+def plain(form: Any, depth: int = 0) -> Any:
     """A value of JSON's types, however large, as JSONB takes it: without NUL, lone surrogates and infinities.
 
-    Raises RecursionError where it is nested too deep.
+    What is nested deeper than `DEPTH_MAX` stands there as text. Raises RecursionError where not even that can be made.
     """
     match form:
         case str():
             return _clean(form)
         case float():
             return form if math.isfinite(form) else repr(form)
+        case list() | dict() if depth >= DEPTH_MAX:
+            return _clean(json.dumps(form, ensure_ascii=False))
         case list():
-            return [plain(item) for item in form]
+            return [plain(item, depth + 1) for item in form]
         case dict():
-            return {_clean(name): plain(item) for name, item in form.items()}
+            return {_clean(name): plain(item, depth + 1) for name, item in form.items()}
         case _:
             return form
 

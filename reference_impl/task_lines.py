@@ -54,16 +54,14 @@ _SELECT = """
            attempts, progress, reason, coalesce(queued_at, started_at, completed_at) AS known_at
     FROM celery_task_registry
 """
-_PAGE = text(f"""
-    {_SELECT}
-    WHERE {_KNOWN_AT} IS NOT NULL
-      AND (CAST(:status AS text[]) IS NULL OR status = ANY(:status))
-      AND (CAST(:name AS text) IS NULL OR task_name = :name)
-      AND (CAST(:since AS timestamptz) IS NULL OR {_KNOWN_AT} >= :since)
-      AND (CAST(:until AS timestamptz) IS NULL OR {_KNOWN_AT} < :until)
-      AND (CAST(:at AS timestamptz) IS NULL OR ({_KNOWN_AT}, task_id) < (:at, :task_id))
-    ORDER BY {_KNOWN_AT} DESC, task_id DESC LIMIT :limit
-""")
+_CONDITIONS = {
+    "status": "status = ANY(:status)",
+    "name": "task_name = :name",
+    "since": f"{_KNOWN_AT} >= :since",
+    "until": f"{_KNOWN_AT} < :until",
+    "at": f"({_KNOWN_AT}, task_id) < (:at, :task_id)",
+}
+_ORDER = f"ORDER BY {_KNOWN_AT} DESC, task_id DESC LIMIT :limit"
 _NEWEST_ENDS = text(f"""
     {_SELECT} WHERE completed_at IS NOT NULL AND status IN ('SUCCESS', 'FAILURE', 'REVOKED')
     ORDER BY completed_at DESC, task_id DESC LIMIT :limit
@@ -82,10 +80,13 @@ def page(
         "since": asked.since,
         "until": asked.until,
         "at": after.at if after else None,
-        "task_id": after.task_id if after else None,
-        "limit": limit,
     }
-    return [(Place(row.known_at, row.task_id), _line(row, secrets)) for row in connection.execute(_PAGE, values)]
+    given = {name: value for name, value in values.items() if value is not None}
+    # Only what is asked for: a condition that may be none keeps Postgres from its index.
+    conditions = " AND ".join([f"{_KNOWN_AT} IS NOT NULL", *(_CONDITIONS[name] for name in given)])
+    query = text(f"{_SELECT} WHERE {conditions} {_ORDER}")
+    found = connection.execute(query, {**given, "task_id": after.task_id if after else None, "limit": limit})
+    return [(Place(row.known_at, row.task_id), _line(row, secrets)) for row in found]
 
 
 def newest_ends(connection: Connection, secrets: Collection[str], limit: int) -> list[TaskLine]:
@@ -108,7 +109,10 @@ def running(connection: Connection, tasks: Collection[LiveTask], settings: Setti
 def live_line(task: LiveTask, settings: Settings) -> TaskLine:
     """All that a worker tells of a task that it executes."""
     limit, secrets = settings.stored_arguments_bytes, settings.masked_names
-    args, kwargs = (storable(form, limit_bytes=limit, masked_names=secrets) for form in (task.args, task.kwargs))
+    args, kwargs = (
+        masked_throughout(storable(form, limit_bytes=limit, masked_names=secrets), secrets)
+        for form in (task.args, task.kwargs)
+    )
     return TaskLine(
         task_id=task.task_id,
         name=name_of(task.name),

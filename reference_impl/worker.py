@@ -43,6 +43,8 @@ class Sweeper:
         """Begin to sweep, and to serve metrics; the first pass is the sweep at worker start."""
         metrics.serve(self._settings)
         threading.Thread(target=self._run, name="celery-tracker sweeper", daemon=True).start()
+        if self._settings.analysis_services:
+            threading.Thread(target=self._tend_files, name="celery-tracker files", daemon=True).start()
 
     def stop(self) -> None:
         """No further pass; the keeper ends with the process."""
@@ -61,7 +63,6 @@ class Sweeper:
             began = time.monotonic()
             self._attempt("inheritance", lambda: write_what_was_left(engine, self._settings))
             self._attempt("sweep", lambda: self._sweep_once(engine))
-            self._attempt("files of analyses", lambda: self._tend_files(engine))
             self._tend_keeper()
             interval_s = self._settings.sweep_interval_s
             # From the beginning of one pass to that of the next; one that takes long leaves the database a moment.
@@ -92,9 +93,11 @@ class Sweeper:
         if report.skipped is None:
             self._told = report.findings
 
-    def _tend_files(self, engine: Engine) -> None:
-        if self._settings.analysis_services:
-            tend(engine, self._settings)
+    def _tend_files(self) -> None:
+        """Apart from the sweeps, as a disk that hangs must not keep these from their work."""
+        engine = open_engine(self._settings)
+        while not self._stopping.wait(self._settings.sweep_interval_s):
+            self._attempt("files of analyses", lambda: tend(engine, self._settings))
 
     def _tend_keeper(self) -> None:
         if self._keeper is not None and self._keeper.poll() is not None and not self._stopping.is_set():

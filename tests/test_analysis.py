@@ -6,6 +6,7 @@ import fcntl
 import gzip
 import json
 import logging
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from celery import Celery
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
 from tenacity import wait_none
 
 from reference_impl.analysis import NotAnalysedError, analyse, files, persistence, rows
-from reference_impl.analysis.document import Document, Standing, gather, upgraded
+from reference_impl.analysis.document import Document, Payload, Standing, gather, upgraded
 from reference_impl.analysis.files import NoFileError, clean_leftovers, folder_of, part_of_path, read_whole, write_whole
 from reference_impl.analysis.frames import Choice, Frames, Outcome
 from reference_impl.analysis.persistence import persist, tend
@@ -88,6 +90,19 @@ def test_without_an_end_the_first_part_is_incomplete() -> None:
     assert frames({"type": "progress"}) == Choice("static", Outcome.ERROR, error="no_response")
 
 
+def test_what_is_nested_too_deep_is_kept_as_text() -> None:
+    """Both stores take it."""
+    payload: Any = 1
+    for _ in range(300):
+        payload = [payload]
+    choice = frames({"type": "static_analysis_result", "analysis": {"findings": [], "raw_outputs": {"a": payload}}})
+
+    document = of(choice)
+
+    assert document.summary.status is Standing.COMPLETED
+    assert "[[[[" in document.model_dump_json()
+
+
 def test_a_service_may_end_with_an_error() -> None:
     """Which is its own, and no silence."""
     assert frames({"type": "x_analysis_result", "status": "error", "error": "no tool"}).error == "no tool"
@@ -109,6 +124,8 @@ def test_any_payload_is_kept(payload: Any) -> None:
 
     assert bool(document.invalid) is (document.summary.status is Standing.INVALID)
     assert not document.invalid or document.results.raw_outputs == {"static": payload}
+    extra = payload.keys() - Payload.model_fields if isinstance(payload, dict) else set()
+    assert document.invalid or not extra or document.results.raw_outputs["static"].keys() == extra
 
 
 def test_what_two_services_call_by_one_name_is_kept_of_both() -> None:
@@ -147,18 +164,26 @@ def test_names_that_mean_something_are_encoded(name: str) -> None:
 def test_large_files_are_packed(tmp_path: Path) -> None:
     """And are read like any other."""
     folder = folder_of("shop", 1, "full", "t", NOON)
-    path, size = write_whole(tmp_path, folder, b"x" * 50_000, 10_000)
+    written = write_whole(tmp_path, folder, b"x" * 50_000, 10_000)
 
-    assert path.name == "result.json.gz"
-    assert size == len((tmp_path / path).read_bytes()) < 1000
-    assert gzip.decompress((tmp_path / path).read_bytes()) == read_whole(tmp_path, str(path)) == b"x" * 50_000
+    data = (tmp_path / written.path).read_bytes()
+    assert written.path.name == "result.json.gz"
+    assert written.size_bytes == len(data) < 1000
+    assert gzip.decompress(data) == read_whole(tmp_path, str(written.path)) == b"x" * 50_000
+    (tmp_path / written.path).write_bytes(data[:10] + b"broken" + data[16:])
+    with pytest.raises(NoFileError):
+        read_whole(tmp_path, str(written.path))
 
 
 def test_who_comes_second_finds_it_written(tmp_path: Path) -> None:
     """Two writers make one file."""
     folder = folder_of("shop", 1, "full", "t", NOON)
 
-    assert write_whole(tmp_path, folder, b"{}", 100) == write_whole(tmp_path, folder, b"{}", 100)
+    first, second = write_whole(tmp_path, folder, b"{}", 100), write_whole(tmp_path, folder, b"{}", 1)
+
+    assert (first.is_new, second.is_new) == (True, False)
+    assert first.path == second.path
+    assert (tmp_path / first.path).stat().st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["result.json"]
 
 
@@ -184,12 +209,23 @@ def test_leftovers_are_cleaned_unless_somebody_writes_them(tmp_path: Path) -> No
     for folder in (dead, alive):
         folder.mkdir(parents=True)
         (folder / "result.json").write_text("{")
-    with (alive / "result.json").open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    descriptor = os.open(alive, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
 
-        assert clean_leftovers(tmp_path) == 1
-        assert alive.exists()
-    assert not dead.exists()
+    assert clean_leftovers(tmp_path) == 1
+    assert [path.name for path in (tmp_path / ".partial").iterdir()] == ["alive"]
+    os.close(descriptor)
+    assert clean_leftovers(tmp_path) == 1
+    assert dead.parent.exists()
+
+
+def test_an_empty_folder_is_no_file(tmp_path: Path) -> None:
+    """Whoever has left it there."""
+    folder = folder_of("shop", 1, "full", "t", NOON)
+    (tmp_path / folder).mkdir(parents=True)
+
+    assert write_whole(tmp_path, folder, b"{}", 100).is_new
+    assert read_whole(tmp_path, str(folder / "result.json")) == b"{}"
 
 
 def test_both_stores(settings: Settings, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
@@ -216,11 +252,48 @@ def test_a_second_execution_leaves_one_file(settings: Settings, engine: Engine) 
     assert "20260505" in str(found[0])
 
 
+def test_an_earlier_execution_does_not_take_the_place_of_a_later_one(settings: Settings, engine: Engine) -> None:
+    """However late it writes its file."""
+    later = of().model_copy(update={"timestamp": datetime(2026, 5, 5, tzinfo=UTC)})
+    persist(engine, settings, later)
+
+    persistence.write_file(engine, settings, of())
+
+    with engine.connect() as connection:
+        row = rows.find(connection, "t")
+    found = [path for path in settings.results_directory.rglob("*") if path.is_file()]
+    assert row is not None
+    assert [str(path.relative_to(settings.results_directory)) for path in found] == [row.file_path]
+    assert "20260505" in row.file_path
+
+
+def test_a_database_that_goes_away_after_the_document_fails_no_task(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The file stays due, and is found by the next sweep."""
+
+    def gone(*_: Any) -> None:
+        raise OperationalError("", {}, Exception("gone"))
+
+    monkeypatch.setattr(rows, "note_file", gone)
+    persist(engine, settings, of())
+    monkeypatch.undo()
+    monkeypatch.setattr(persistence, "DUE_AFTER_S", 0.0)
+    tend(engine, settings)
+
+    with engine.connect() as connection:
+        row = rows.find(connection, "t")
+    assert row is not None
+    assert (row.file_due, row.file_path is not None) == (False, True)
+    assert "is not noted yet: gone" in caplog.text
+
+
 def test_trouble_is_told_and_made_up_for(
     settings: Settings, engine: Engine, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the directory is none, and then is one."""
     monkeypatch.setattr(persistence, "wait_exponential", lambda **_: wait_none())
+    monkeypatch.setattr(persistence, "DUE_AFTER_S", 0.0)
     settings.results_directory.write_text("no directory")
     persist(engine, settings, of())
     for _ in range(2):
@@ -308,7 +381,7 @@ def test_from_the_command_line(tracker: Tracker, api_url: str) -> None:
 
 def test_half_a_write_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the disk is full in the middle."""
-    monkeypatch.setattr(files, "_sync_folder", _full)
+    monkeypatch.setattr(files, "_put_in_place", _full)
 
     with pytest.raises(OSError, match="No space"):
         write_whole(tmp_path, folder_of("shop", 1, "full", "t", NOON), b"{}", 100)
@@ -316,5 +389,5 @@ def test_half_a_write_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-def _full(_: Path) -> None:
+def _full(*_: Path) -> None:
     raise OSError(28, "No space left on device")

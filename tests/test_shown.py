@@ -81,6 +81,7 @@ def test_a_description_has_the_arguments() -> None:
         (None, f"{TRACEBACK}ValueError: out of range\n", "ValueError: out of range"),
         (None, f"{TRACEBACK}KeyError: 1\n\nDuring handling\n\n{TRACEBACK}ValueError: 2\n", "ValueError: 2"),
         (None, TRACEBACK, "c()"),
+        (None, f"{TRACEBACK}ValidationError: 1 problem\nname\n  missing\n", "ValidationError: 1 problem"),
         (None, "token=abcdef", "token=***"),
         (None, "", None),
         (None, None, None),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from typing import Annotated, Any
 
 from celery import Celery
@@ -22,6 +24,8 @@ from reference_impl.settings import Settings
 from reference_impl.status import StatusDocument, read_status
 
 _BROKER_S = 5.0
+_publishing = threading.BoundedSemaphore(4)
+"""So many wait for a broker that does not answer, and no more."""
 
 TaskId = Annotated[str, Path(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f/]+$")]
 
@@ -63,15 +67,22 @@ def _begun(engine: Engine, app: Celery | None, request: AnalysisRequest, caller:
     if app is None:
         raise ProblemError(409, "no-application", "this API knows no application whose workers could do it")
 
+    if not _publishing.acquire(blocking=False):
+        raise ProblemError(503, "busy", "earlier analyses are not published yet, as broker or database do not answer")
+
     def publish() -> str:
-        return begin(app, request, owner=caller.owner, engine=engine)
+        try:
+            return begin(app, request, owner=caller.owner, engine=engine)
+        finally:
+            _publishing.release()
 
     try:
         return Begun(task_id=within(_BROKER_S, "publication of an analysis", publish))
     except NotAnalysedError as error:
         raise ProblemError(409, "no-services", str(error)) from error
     except (OSError, OperationalError, NotInTimeError) as error:
-        raise ProblemError(503, "broker", "the broker cannot be reached, and only it reaches workers") from error
+        said = "broker or database did not answer in time; the analysis may begin all the same"
+        raise ProblemError(503, "broker", said) from error
 
 
 def _file(row: Any, settings: Settings) -> Response:
@@ -79,10 +90,10 @@ def _file(row: Any, settings: Settings) -> Response:
         why = f"it is not written yet: {row.file_error}" if row.file_due else "it was kept for long enough"
         raise ProblemError(404, "no-file", f"there is no file of this analysis: {why}")
     try:
-        text = read_whole(settings.results_directory, row.file_path)
-    except NoFileError as error:
+        document = json.loads(read_whole(settings.results_directory, row.file_path))
+    except (NoFileError, ValueError) as error:
         raise ProblemError(404, "no-file", f"the file of this analysis cannot be read here: {error}") from error
-    return Response(text, 200, media_type="application/json")
+    return JSONResponse(upgraded(document))
 
 
 def _found(engine: Engine, task_id: str, caller: Token) -> Any:

@@ -1,6 +1,7 @@
 """What is kept of an analysis: one document, whichever services it comes from, and whatever they said. No I/O.
 
-A payload that breaks the schema is not lost: it stands among the raw outputs, and the document tells what is wrong.
+A payload that breaks the schema is not lost: it stands among the raw outputs, under the name of its service, and the
+document tells what is wrong. So does whatever a payload has beyond the schema.
 """
 
 from __future__ import annotations
@@ -102,14 +103,16 @@ def gather(
 ) -> Document:
     """One document of what the services said."""
     payloads: dict[str, Payload] = {}
-    raw: dict[str, Any] = {}
+    raw: dict[str, dict[str, Any]] = {}
     invalid: list[str] = []
     for choice in choices:
         try:
             payloads[choice.service] = Payload.model_validate(choice.payload if choice.payload is not None else {})
         except ValidationError as error:
-            raw[choice.service] = choice.payload
+            raw[choice.service] = {choice.service: choice.payload}
             invalid += [_told(choice.service, problem) for problem in error.errors()]
+        else:
+            raw[choice.service] = {choice.service: extra} if (extra := payloads[choice.service].model_extra) else {}
     tools = sorted({tool for payload in payloads.values() for tool in payload.tools_used})
     findings = [finding for payload in payloads.values() for finding in payload.findings]
     standing = _standing(choices, invalid)
@@ -124,7 +127,7 @@ def gather(
             findings=findings,
             tools_used=tools,
             tool_results=_merged((name, payload.tool_results) for name, payload in payloads.items()),
-            raw_outputs=_merged((name, payload.raw_outputs) for name, payload in payloads.items()) | raw,
+            raw_outputs=_merged([*((name, payload.raw_outputs) for name, payload in payloads.items()), *raw.items()]),
             summary={name: payload.summary for name, payload in payloads.items() if payload.summary},
             success=standing is Standing.COMPLETED and all(payload.success for payload in payloads.values()),
         ),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from celery import Celery
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from sqlalchemy import Engine
 
 from reference_impl.analysis import rows
@@ -35,6 +35,14 @@ class AnalysisRequest(BaseModel):
     services: list[str] | None = Field(default=None, min_length=1, description="which analysers; all where it is unset")
     metadata: dict[str, Any] = Field(default_factory=dict, description="kept with the result")
     persist: bool = Field(default=True, description="whether the result is kept, in the database and as a file")
+
+    @field_validator("metadata")
+    @classmethod
+    def _as_it_can_be_kept(cls, metadata: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return cast("dict[str, Any]", plain(metadata))
+        except RecursionError as error:
+            raise ValueError("it is nested too deep") from error
 
 
 def analyse(
@@ -85,7 +93,7 @@ def begin(app: Celery, request: AnalysisRequest, *, owner: str | None = None, en
                     request.target,
                     request.analysis_type,
                     request.app_number,
-                    plain(request.metadata),
+                    request.metadata,
                 )
         _send(app, request, task_id, owner, used)
     finally:

@@ -2,7 +2,8 @@
 
 `<directory>/<target>/app<N>/task_<type>_<task_id>_<timestamp>/result.json`, or `result.json.gz` where it is large.
 A file is written into a folder aside, and renamed into its place together with that when it is whole.
-Whoever writes holds a lock on it, so that what a killed process has left can be told from what is being written.
+Whoever writes holds a lock on that folder to the end, so that what a killed process has left can be told from what is
+being written.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import hashlib
 import os
 import shutil
 import uuid
+import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -24,6 +27,7 @@ PLAIN, PACKED = "result.json", "result.json.gz"
 _PARTIAL = ".partial"
 """A folder for what is not whole yet; no target is called so, as none begins with a dot."""
 _PART_CHARS = 100
+_PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 _DIGEST_CHARS = 16
 _PIECE_BYTES = 65_536
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{name}{number}" for name in ("com", "lpt") for number in range(10))}
@@ -56,29 +60,36 @@ def folder_of(target: str, app_number: int, analysis_type: str, task_id: str, ti
     return Path(part_of_path(target)) / f"app{app_number}" / name
 
 
-def write_whole(directory: Path, folder: Path, text: bytes, gzip_from: int) -> tuple[Path, int]:
-    """Write the file, or find that somebody has written it; its path from the directory, and its size on disk.
+@dataclass(frozen=True)
+class Written:
+    """A file: its path from the directory, its size on disk, and whether it was written now, or was there."""
 
-    Raises OSError; then nothing can be seen of it.
-    """
+    path: Path
+    size_bytes: int
+    is_new: bool
+
+
+def write_whole(directory: Path, folder: Path, text: bytes, gzip_from: int) -> Written:
+    """Write the file, or find that somebody has written it. Raises OSError; then nothing, or all of it, can be seen."""
     packed = len(text) >= gzip_from
-    name = PACKED if packed else PLAIN
     data = gzip.compress(text, mtime=0) if packed else text
     place = _inside(directory, folder)
-    if place.exists():
-        return folder / name, len(data)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    if (there := _file_in(place)) is not None:
+        return Written(folder / there.name, there.stat().st_size, is_new=False)
+    name = PACKED if packed else PLAIN
+    place.parent.mkdir(_PRIVATE_FOLDER, parents=True, exist_ok=True)
     partial = _hidden(directory)
-    os.mkdir(partial)  # noqa: PTH102 - one step, at which a process may die
+    os.mkdir(partial, _PRIVATE_FOLDER)  # noqa: PTH102 - one step, at which a process may die
     try:
-        _write(partial / name, data)
-        _sync_folder(partial)
-        _put_in_place(partial, place)
+        with _held(partial) as descriptor:
+            _write(partial / name, data)
+            os.fsync(descriptor)
+            _put_in_place(partial, place)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
     _sync_folder(place.parent)
-    return folder / name, len(data)
+    return Written(folder / name, len(data), is_new=True)
 
 
 def read_whole(directory: Path, path: str) -> bytes:
@@ -86,7 +97,7 @@ def read_whole(directory: Path, path: str) -> bytes:
     try:
         data = _inside(directory, Path(path)).read_bytes()
         return gzip.decompress(data) if path.endswith(".gz") else data
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise NoFileError(f"{path}: {error}") from error
 
 
@@ -111,7 +122,7 @@ def clean_leftovers(directory: Path) -> int:
 def _hidden(directory: Path) -> Path:
     """A name that nobody has, on the same file system, for what is not whole."""
     aside = directory / _PARTIAL
-    aside.mkdir(exist_ok=True)
+    aside.mkdir(_PRIVATE_FOLDER, exist_ok=True)
     return aside / uuid.uuid4().hex
 
 
@@ -124,10 +135,24 @@ def _inside(directory: Path, path: Path) -> Path:
     return place
 
 
-def _write(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+def _file_in(place: Path) -> Path | None:
+    return next((place / name for name in (PLAIN, PACKED) if (place / name).is_file()), None)
+
+
+@contextmanager
+def _held(partial: Path) -> Iterator[int]:
+    """Its descriptor, with a lock that says that somebody lives who writes there. Raises OSError."""
+    descriptor = os.open(partial, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _PRIVATE_FILE)
+    try:
         for piece in _pieces(data):
             left = piece
             while left:
@@ -147,7 +172,7 @@ def _put_in_place(partial: Path, place: Path) -> None:
     try:
         os.rename(partial, place)  # noqa: PTH104 - one step, at which a process may die
     except OSError:
-        if not place.exists():
+        if _file_in(place) is None:
             raise
         shutil.rmtree(partial)  # somebody else was faster
 
@@ -161,18 +186,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _remove_leftover(partial: Path) -> bool:
-    """Whether it was one: nobody writes it."""
-    files = list(partial.iterdir()) if partial.is_dir() else []
-    for file in files:
-        try:
-            descriptor = os.open(file, os.O_RDONLY)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        finally:
-            os.close(descriptor)
-    shutil.rmtree(partial, ignore_errors=True)
+    """Whether it was one: nobody writes it. A writer that has not taken its lock yet finds it gone, and tries again."""
+    try:
+        with _held(partial):
+            gone = partial.with_name(f"{partial.name}-left")
+            partial.rename(gone)
+        shutil.rmtree(gone)
+    except OSError:
+        return False
     return True

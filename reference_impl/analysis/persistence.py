@@ -14,17 +14,21 @@ import time
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from reference_impl import metrics
 from reference_impl.analysis import files, rows
 from reference_impl.analysis.document import Document, upgraded
+from reference_impl.connections import cause_of
 from reference_impl.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 4
 FIRST_PAUSE_S = 0.25
+DUE_AFTER_S = 3.0
+"""A file that is due is left to its own task for so long, which takes less for all of its attempts."""
 
 _AT_ONCE = 20
 _told: dict[str, str] = {}
@@ -54,8 +58,9 @@ def persist(engine: Engine, settings: Settings, document: Document) -> Document:
             ATTEMPTS,
             why,
         )
-        with engine.begin() as connection:
-            rows.note_trouble(connection, whole.task_id, why)
+        _note_trouble(engine, whole.task_id, why)
+    except SQLAlchemyError as error:  # the document is safe: whether its file is there, the next sweep finds out
+        logger.warning("analysis: the file of task %s is not noted yet: %s", whole.task_id, cause_of(error))
     return whole
 
 
@@ -66,27 +71,38 @@ def write_file(engine: Engine, settings: Settings, document: Document) -> None:
         document.target, document.app_number, document.analysis_type, document.task_id, document.timestamp
     )
     try:
-        path, size = files.write_whole(settings.results_directory, folder, _text(document), settings.results_gzip_bytes)
+        written = files.write_whole(settings.results_directory, folder, _text(document), settings.results_gzip_bytes)
     except OSError:
         metrics.persisting_failed("file")
         raise
     with engine.begin() as connection:
-        older = rows.note_file(connection, document.task_id, str(path))
-    if older is not None:
-        files.remove(settings.results_directory, older)
-    metrics.persisted("file", time.monotonic() - began, size)
-    logger.info("analysis: the file of task %s is written: %d bytes at %s", document.task_id, size, path)
+        unneeded = rows.note_file(connection, document, str(written.path))
+    if written.is_new:
+        metrics.persisted("file", time.monotonic() - began, written.size_bytes)
+        logger.info(
+            "analysis: the file of task %s is written: %d bytes at %s",
+            document.task_id,
+            written.size_bytes,
+            written.path,
+        )
+    if unneeded is not None:
+        try:
+            files.remove(settings.results_directory, unneeded)
+        except OSError as error:
+            logger.warning("analysis: a file of an earlier execution is left at %s: %s", unneeded, error)
 
 
 def tend(engine: Engine, settings: Settings) -> None:
     """Write what is due, clean up, and remove what is old; trouble is told once for each cause."""
     with engine.begin() as connection:
-        waiting = rows.due(connection, _AT_ONCE)
+        waiting = rows.due(connection, DUE_AFTER_S, _AT_ONCE)
     for row in waiting:
         try:
             write_file(engine, settings, Document.model_validate(upgraded(row.document)))
         except (OSError, ValueError) as error:
-            _tell_once(row.task_id, f"{type(error).__name__}: {error}")
+            why = f"{type(error).__name__}: {error}"
+            _tell_once(row.task_id, why)
+            _note_trouble(engine, row.task_id, why)
         else:
             _told.pop(row.task_id, None)
     left = files.clean_leftovers(settings.results_directory)
@@ -103,11 +119,21 @@ def _remove_old(engine: Engine, settings: Settings, keep_s: float) -> None:
         try:
             files.remove(settings.results_directory, row.file_path)
         except OSError as error:
-            _tell_once(row.task_id, f"{type(error).__name__}: {error}")
+            why = f"{type(error).__name__}: {error}"
+            _tell_once(row.task_id, why)
+            _note_trouble(engine, row.task_id, why)
             continue
         with engine.begin() as connection:
-            rows.forget_file(connection, row.task_id)
+            rows.forget_file(connection, row.task_id, row.file_path)
         logger.info("analysis: removed the file of task %s, which is older than %g s", row.task_id, keep_s)
+
+
+def _note_trouble(engine: Engine, task_id: str, why: str) -> None:
+    try:
+        with engine.begin() as connection:
+            rows.note_trouble(connection, task_id, why)
+    except SQLAlchemyError as error:
+        logger.warning("analysis: trouble with the file of task %s is not noted: %s", task_id, cause_of(error))
 
 
 def _patiently(task_id: str) -> Retrying:

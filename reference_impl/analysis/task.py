@@ -14,7 +14,6 @@ from reference_impl.analysis.orchestrator import ask_services
 from reference_impl.analysis.persistence import persist
 from reference_impl.connections import open_engine
 from reference_impl.settings import Settings
-from reference_impl.storable import plain
 
 
 def add_analysis(app: Celery, settings: Settings) -> None:
@@ -31,7 +30,7 @@ def _task(settings: Settings) -> Callable[..., dict[str, Any]]:
         services = {name: settings.analysis_services[name] for name in asked.services or settings.analysis_services}
         told = asked.model_dump(mode="json", include={"target", "analysis_type", "app_number"})
         choices = ask_services(services, {**told, "task_id": task_id}, settings.analysis_deadline_s)
-        document = gather(choices, task_id=task_id, **told, timestamp=datetime.now(UTC), metadata=plain(asked.metadata))
+        document = gather(choices, task_id=task_id, **told, timestamp=datetime.now(UTC), metadata=asked.metadata)
         if not asked.persist:
             return document.model_dump(mode="json")
         engine = open_engine(settings)

@@ -31,7 +31,8 @@ def test_a_known_mix(cluster: Cluster) -> None:
     for status in ("SUCCESS", "SUCCESS", "FAILURE"):
         cluster.plant(cluster.unpublished("ok"), status=status, queued_at=now, completed_at=now)
 
-    api.await_sitrep(lambda told: told["remarks"]["unread"] == 0)
+    nodes = sorted(worker.node for worker in workers)
+    api.await_sitrep(lambda told: told["remarks"]["unread"] == 0 and told["remarks"]["workers"] == nodes)
     for task in held:
         task.release()
         cluster.await_end(task)

@@ -13,7 +13,7 @@ def test_the_only_worker_is_killed(cluster: Cluster) -> None:
     cluster.hold("a")
 
     cluster.inject(kill(worker.process))
-    api.await_sitrep(lambda told: told["figures"]["active"] is not None)
+    api.await_sitrep(lambda told: told["remarks"]["workers_answered"])
 
     cluster.judge(
         absence_told("workers", within_s=cluster.subject.limits["sitrep_s"]),

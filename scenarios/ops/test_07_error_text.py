@@ -17,7 +17,14 @@ OSError: [Errno 5] first of two
 During handling of the above exception, another exception occurred:
 
 {TRACEBACK}"""
+SEVERAL_LINES = """Traceback (most recent call last):
+  File "form.py", line 1, in read
+form.Invalid: 1 problem
+name
+  is missing
+"""
 FAILURES = {
+    "form.Invalid: 1 problem": SEVERAL_LINES,
     "ValueError: out of range": {"exc_type": "ValueError", "exc_message": ["out of range"], "exc_module": "builtins"},
     "the disk is full": {"error": "the disk is full", "free": 0},
     "no way out": "no way out\nsecond line\nthird line",

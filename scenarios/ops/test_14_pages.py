@@ -44,8 +44,12 @@ def test_by_status_name_and_time(cluster: Cluster) -> None:
         cluster.await_record(task, {"SUCCESS"})
     cluster.await_end(cluster.publish("fail", queue="a"), "FAILURE")
     cluster.publish("ok", queue="nobody's")
+    until = cluster.await_end(cluster.publish("ok", queue="a"))
+    assert until is not None
+    assert until.queued_at is not None
 
-    asked = {"status": ["completed"], "name": "conformance.ok", "since": since.completed_at.isoformat(), "limit": 2}
+    times = {"since": since.completed_at.isoformat(), "until": until.queued_at.isoformat()}
+    asked = {"status": ["completed"], "name": "conformance.ok", "limit": 2, **times}
     page = api.ask_lines(**asked)
     while page["next"]:
         page = api.ask_lines(**asked, cursor=page["next"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import Cluster, block_folder, limit_files, say, stores_agree, trouble_survived
+from harness import Cluster, limit_files, occupy, say, stores_agree, trouble_survived
 
 LARGE = "".join(f"{number:08x}" for number in range(300_000))
 
@@ -20,7 +20,7 @@ def test_until_it_is_healed(cluster: Cluster, trouble: str) -> None:
     analyses.await_kept(before)
 
     process, results = worker.process, analyses.place.results
-    blocked = block_folder(results, process, read_only=trouble == "read-only")
+    blocked = occupy(results, read_only=trouble == "read-only")
     fault = cluster.inject(limit_files(process) if trouble == "full" else blocked)
     task = analyses.begin_by_code("shop.example")
     assert task is not None

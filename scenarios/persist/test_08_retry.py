@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import Cluster, block_folder, say, stores_agree, writes_logged
+from harness import Cluster, occupy, say, stores_agree, writes_logged
 
 FOUND = {"findings": [{"rule": "a"}], "tools_used": ["lint"]}
 
@@ -16,7 +16,7 @@ def test_trouble_that_passes(cluster: Cluster) -> None:
     assert before is not None
     cluster.await_record(before, {"SUCCESS"})
 
-    fault = cluster.inject(block_folder(analyses.place.results, worker.process, read_only=False))
+    fault = cluster.inject(occupy(analyses.place.results))
     task = analyses.begin_by_code("shop.example")
     assert task is not None
     cluster.await_log(worker.process, "attempt 1", task.id)
@@ -32,12 +32,12 @@ def test_trouble_that_passes(cluster: Cluster) -> None:
 def test_trouble_that_stays(cluster: Cluster) -> None:
     """Each pause is longer than the one before, and in the end a line says that it is given up for now."""
     analyses = cluster.analyses({"static": [say("static_analysis_result", analysis=FOUND)]})
-    worker = cluster.worker("a", queues=["a", analyses.shape.queue])
+    cluster.worker("a", queues=["a", analyses.shape.queue])
     before = analyses.begin_by_code("before")
     assert before is not None
     cluster.await_record(before, {"SUCCESS"})
 
-    cluster.inject(block_folder(analyses.place.results, worker.process, read_only=True))
+    cluster.inject(occupy(analyses.place.results, read_only=True))
     task = analyses.begin_by_code("shop.example")
     assert task is not None
     cluster.await_record(task, {"SUCCESS"})

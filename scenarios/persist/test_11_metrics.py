@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import Cluster, block_folder, persisting_measured, say
+from harness import Cluster, occupy, persisting_measured, say
 
 
 @pytest.mark.promise("PERSIST-11")
@@ -15,7 +15,7 @@ def test_two_writes_and_an_error(cluster: Cluster) -> None:
     assert first is not None
     cluster.await_record(first, {"SUCCESS"})
     analyses.await_kept(first)
-    fault = cluster.inject(block_folder(analyses.place.results, worker.process, read_only=False))
+    fault = cluster.inject(occupy(analyses.place.results))
     second = analyses.begin_by_code("shop.example")
     assert second is not None
     cluster.await_log(worker.process, "attempt 1", second.id)

@@ -8,6 +8,6 @@ from reference_impl.analysis import persistence, rows
 def apply() -> None:
     def note_only(engine: Any, _settings: Any, document: Any) -> None:
         with engine.begin() as connection:
-            rows.note_file(connection, document.task_id, "nowhere/app1/task/result.json")
+            rows.note_file(connection, document, "nowhere/app1/task/result.json")
 
     persistence.write_file = note_only
