@@ -23,6 +23,8 @@ class DefectEntry:
     violation: str
     reason_for_reach: str | None = None
     not_applicable: Mapping[str, str] = field(default_factory=dict)
+    shown_by: str | None = None
+    """The scenario, `test_...` with its parameters, that is tried first where one is enough."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def _promise(path: Path, entry: Mapping[str, Any]) -> Promise:
 
 def _defect(path: Path, promise: str, entry: Mapping[str, Any]) -> DefectEntry:
     needed = {"id", "check", "violation"}
-    known = needed | {"reason_for_reach", "not_applicable"}
+    known = needed | {"reason_for_reach", "not_applicable", "shown_by"}
     for key in entry:
         if key not in known:
             raise UsageError(f"catalogue {path}: {promise}: {unknown('key of a defect', key, known)}")
@@ -151,4 +153,5 @@ def _defect(path: Path, promise: str, entry: Mapping[str, Any]) -> DefectEntry:
         entry["violation"],
         entry.get("reason_for_reach"),
         entry.get("not_applicable", {}),
+        entry.get("shown_by"),
     )

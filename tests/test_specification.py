@@ -235,6 +235,15 @@ def test_catalogue_and_defects_name_each_other(catalogue: Catalogue) -> None:
     assert files == set(catalogue.defects)
 
 
+def test_what_shows_a_defect_is_a_scenario_of_its_promise(catalogue: Catalogue) -> None:
+    """Where the catalogue says which one to try first."""
+    for promise in catalogue.promises.values():
+        names = {scenario.rpartition("::")[2] for scenario in promise.scenarios}
+        told = {defect.shown_by.partition("[")[0] for defect in promise.defects if defect.shown_by}
+
+        assert told <= names, promise.id
+
+
 def test_every_defect_names_a_check_and_a_violation_that_exist(catalogue: Catalogue) -> None:
     """What a defect says it will cause is something that a check can find."""
     checks = check_names()
