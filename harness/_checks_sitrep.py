@@ -213,10 +213,11 @@ def pages_whole(expected: Collection[str]) -> Check:
     return Check("pages-whole", examine)
 
 
-def gathered_once(*, ttl_s: float) -> Check:
+def gathered_once(*, ttl_s: float, gathers_in_s: float) -> Check:
     """However many ask, there is one gathering in `ttl_s`, and each answer tells how old it is.
 
-    Evidence are the metrics scraped before and after. Violations: `gathered-again`, `age-untold`, `too-old`.
+    Whoever asks while the next one is made, which takes `gathers_in_s` at most, may be given the last one. Evidence
+    are the metrics scraped before and after. Violations: `gathered-again`, `age-untold`, `too-old`.
     """
 
     def examine(history: History) -> Finding:
@@ -237,8 +238,8 @@ def gathered_once(*, ttl_s: float) -> Check:
             if age is None or at is None:
                 inquiry.broken("age-untold", "an answer does not tell how old it is", entry)
                 continue
-            if age > ttl_s:
-                inquiry.broken("too-old", f"an answer is {age:.2f} s old, of {ttl_s:g} s", entry)
+            if age > ttl_s + gathers_in_s:
+                inquiry.broken("too-old", f"an answer is {age:.2f} s old, of {ttl_s + gathers_in_s:g} s", entry)
             ages.setdefault(at, []).append((age, entry))
         for same in ages.values():
             if len(same) > 1 and len({age for age, _ in same}) == 1:

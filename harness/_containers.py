@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import signal
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
@@ -232,8 +233,10 @@ class ContainersRuntime:
 
     def _make_network(self, attempts: int = 5) -> Network:
         """Fixed addresses need a network of a given subnet: the one that the engine would have chosen."""
-        name, marks = f"celery-conformance-{self._scratch.name}", labels(self._scratch)
-        probe = self.client.networks.create(name, labels=marks)
+        # Of two networks of one name neither can be used, and a run that was killed may have left one.
+        name = f"celery-conformance-{self._scratch.name}-{uuid.uuid4().hex[:8]}"
+        marks = labels(self._scratch)
+        probe = self.client.networks.create(f"{name}-probe", labels=marks)
         probe.reload()
         chosen = probe.attrs["IPAM"]["Config"][0]
         probe.remove()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -93,6 +94,14 @@ class Api:
         """Ask for the operations view, and note it; gives what is noted."""
         request = Asked("sitrep", token=self._token(token), query={"limit": limit})
         return self._note_sitrep(answer_to(request, self.place, self.shape))
+
+    def ask_sitreps(self, count: int, *, at_once: int) -> None:
+        """Ask for the operations view so often, so many at a time, and note each answer."""
+        request = Asked("sitrep", token=self.place.token)
+        with ThreadPoolExecutor(at_once) as pool:
+            answers = list(pool.map(lambda _: answer_to(request, self.place, self.shape), range(count)))
+        for answer in answers:
+            self._note_sitrep(answer)
 
     def await_sitrep(self, accept: Callable[[dict[str, Any]], object], *, limit: int = 20) -> dict[str, Any]:
         """Ask for the operations view until it is accepted; the last answer is noted, whatever it is."""

@@ -253,7 +253,7 @@ lines_told = harness.lines_true(
 left_alone = harness.keys_left_alone(within_ms=50.0, waited_s=1.0)
 two_malformed = harness.malformed_told(2, logged=["t", "u"])
 each_once = harness.pages_whole(["t", "u"])
-one_gathering = harness.gathered_once(ttl_s=5.0)
+one_gathering = harness.gathered_once(ttl_s=5.0, gathers_in_s=0.5)
 measured_view = harness.view_measured(failed="registry")
 
 both_stores = harness.stores_agree("t", metadata={"by": "me"}, packed=False)
