@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,6 +82,11 @@ class Analyses:
 
     def _files(self, task_id: str) -> dict[str, Any]:
         """Visible files of this task, hidden ones of anybody, and whatever lies beside the results."""
+        while True:
+            with suppress(FileNotFoundError):  # it went away while it was looked at: look again
+                return self._found(task_id)
+
+    def _found(self, task_id: str) -> dict[str, Any]:
         root = self.place.results
         files, leftovers = [], []
         for path in sorted(root.rglob("*")) if root.is_dir() else []:
@@ -105,9 +111,10 @@ class Analyses:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """What it holds; None where that is no whole document."""
-    with suppress(OSError, EOFError, ValueError):
-        data = path.read_bytes()
-        text = gzip.decompress(data) if path.suffix == ".gz" else data
-        return {"bytes": len(data), "document": json.loads(text)}
-    return {"bytes": path.stat().st_size, "document": None}
+    """What it holds; None where that is no whole document. Raises FileNotFoundError where it is gone."""
+    data = path.read_bytes()
+    try:
+        document = json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
+    except (OSError, EOFError, ValueError, zlib.error):
+        document = None
+    return {"bytes": len(data), "document": document}
