@@ -95,12 +95,11 @@ class Gate:
 
 @dataclass
 class Analyser:
-    """One service; `asked` is what it was asked, in order."""
+    """One service."""
 
     name: str
     script: Sequence[Step]
     host: str
-    asked: list[Mapping[str, Any]] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
     _server: Server | None = None
 
@@ -118,9 +117,7 @@ class Analyser:
 
     def _answer(self, connection: ServerConnection) -> None:
         with suppress(ConnectionClosed, OSError, ValueError):
-            asked = json.loads(connection.recv())
-            self.asked.append(asked)
-            talk = Talk(connection, asked, self._over)
+            talk = Talk(connection, json.loads(connection.recv()), self._over)
             for step in self.script:
                 step(talk)
             while not self._over.is_set():

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import uvicorn
 from celery import Celery
-from fastapi import Body, FastAPI, Path, Query
+from fastapi import Body, FastAPI, Query
 from fastapi.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
@@ -28,6 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reference_impl.analysis.api import add_analyses
 from reference_impl.api_agents import add_agents
+from reference_impl.api_answers import TaskId, unless_succeeded
 from reference_impl.api_callers import Caller, Overseer, Token, who_calls
 from reference_impl.api_health import add_health
 from reference_impl.api_metrics import ApiMetrics, Counted
@@ -52,8 +53,6 @@ _DISCARDED_BYTES_MAX = 67_108_864
 """Who sends too much is heard out up to here, as an answer that comes before the end may get lost."""
 
 _BROKER_S = 2.0
-
-TaskId = Annotated[str, Path(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f/]+$")]
 
 
 class Page(BaseModel):
@@ -190,13 +189,8 @@ def _add_results(api: FastAPI, engine: Engine, changes: Changes) -> None:
 
 def _answer(engine: Engine, status: StatusDocument, *, stream: bool = False) -> Response:
     """The result of a task, or why there is none."""
-    if not status.ready:
-        return Response(status.model_dump_json(), 202, {"Retry-After": "1"}, "application/json")
-    if not status.successful:
-        assert status.error is not None
-        raise ProblemError(
-            409, status.error.code, f"the task ended as {status.status}", error=status.error.model_dump(mode="json")
-        )
+    if (answer := unless_succeeded(status)) is not None:
+        return answer
     if status.result_state is ResultState.NOT_KEPT:
         raise ProblemError(
             409,

@@ -13,6 +13,26 @@ class NotInTimeError(Exception):
     """The work goes on, longer than its bound; not a library's own time-out, which is an answer."""
 
 
+class Alone:
+    """One piece of work at a time, with a bound: while an earlier one hangs, another is not begun."""
+
+    def __init__(self) -> None:
+        self._busy = threading.Lock()
+
+    def within(self, timeout_s: float, what: str, work: Callable[[], T]) -> T:
+        """As the function of this name. Raises NotInTimeError at once where an earlier one has not come to its end."""
+        if not self._busy.acquire(blocking=False):
+            raise NotInTimeError("it has not answered an earlier question yet")
+
+        def guarded() -> T:
+            try:
+                return work()
+            finally:
+                self._busy.release()
+
+        return within(timeout_s, what, guarded)
+
+
 def within(timeout_s: float, what: str, work: Callable[[], T]) -> T:
     """What `work` gives, in a thread of its own named after `what`; after a time-out it goes on, and nobody listens.
 

@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from reference_impl.bounded import NotInTimeError, within
+from reference_impl.bounded import Alone, NotInTimeError
 from reference_impl.connections import cause_of
 from reference_impl.lifecycle import Status
 from reference_impl.live_work import Hold, LiveTask, LiveWork, WorkersAwayError, ask_workers
@@ -99,7 +99,7 @@ class _Source(Generic[T]):
     heard: float | None = None
     why: str | None = None
     seconds: float = 0.0
-    _asking: threading.Lock = field(default_factory=threading.Lock)
+    _alone: Alone = field(default_factory=Alone)
 
     @property
     def now(self) -> T | None:
@@ -110,7 +110,7 @@ class _Source(Generic[T]):
         """Note what it says, or why it does not."""
         began = time.monotonic()
         try:
-            self.last, self.why = within(self.bound_s, f"sitrep from {self.name}", lambda: self._alone(work)), None
+            self.last, self.why = self._alone.within(self.bound_s, f"sitrep from {self.name}", work), None
             self.heard = time.monotonic()
         except (NotInTimeError, WorkersAwayError) as error:
             self.why = str(error)
@@ -122,14 +122,6 @@ class _Source(Generic[T]):
         self.metrics.sources.labels(self.name).observe(self.seconds)
         if self.why is not None:
             self.metrics.failures.labels(self.name).inc()
-
-    def _alone(self, work: Callable[[], T]) -> T:
-        if not self._asking.acquire(blocking=False):
-            raise NotInTimeError("it has not answered an earlier question yet")
-        try:
-            return work()
-        finally:
-            self._asking.release()
 
     def state(self) -> SourceState:
         """How it has answered."""
@@ -153,7 +145,7 @@ class Sitreps:
         self._results: _Source[Noted] = _Source("results", READ_S + 2.0, metrics)
         self._registry: _Source[_Facts] = _Source("registry", _REGISTRY_S, metrics)
         self._gathering = threading.Lock()
-        self._adopting = threading.Lock()
+        self._adopting = Alone()
         self._latest: tuple[float, Sitrep] | None = None
 
     def latest(self, limit: int) -> Sitrep:
@@ -217,18 +209,9 @@ class Sitreps:
         self._results.ask(read)
 
     def _adopt(self, notes: Notes, until: float) -> None:
-        """As far as the database lets it, which is asked for itself; one that hangs is not asked again."""
-        if not self._adopting.acquire(blocking=False):
-            return
-
-        def adopt() -> None:
-            try:
-                notes.adopt(self._engine, until)
-            finally:
-                self._adopting.release()
-
+        """As far as the database lets it, which is asked for itself."""
         with suppress(SQLAlchemyError, NotInTimeError):
-            within(READ_S + 0.5, "adoption of results", adopt)
+            self._adopting.within(READ_S + 0.5, "adoption of results", lambda: notes.adopt(self._engine, until))
 
     def _read_registry(self, began: float) -> _Facts:
         live = self._workers.now

@@ -7,7 +7,7 @@ import threading
 from typing import Annotated, Any
 
 from celery import Celery
-from fastapi import Body, FastAPI, Path
+from fastapi import Body, FastAPI
 from fastapi.responses import JSONResponse, Response
 from kombu.exceptions import OperationalError
 from pydantic import BaseModel
@@ -17,6 +17,7 @@ from reference_impl.analysis import rows
 from reference_impl.analysis.document import upgraded
 from reference_impl.analysis.engine import AnalysisRequest, NotAnalysedError, begin
 from reference_impl.analysis.files import NoFileError, read_whole
+from reference_impl.api_answers import TaskId, unless_succeeded
 from reference_impl.api_callers import Caller, Token
 from reference_impl.api_problems import Problem, ProblemError
 from reference_impl.bounded import NotInTimeError, within
@@ -26,8 +27,6 @@ from reference_impl.status import StatusDocument, read_status
 _BROKER_S = 5.0
 _publishing = threading.BoundedSemaphore(4)
 """So many wait for a broker that does not answer, and no more."""
-
-TaskId = Annotated[str, Path(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f/]+$")]
 
 
 class Begun(BaseModel):
@@ -105,9 +104,6 @@ def _found(engine: Engine, task_id: str, caller: Token) -> Any:
         return row
     if status is None:
         raise ProblemError(404, "unknown", f"no analysis {task_id!r} is known")
-    if not status.ready:
-        return Response(status.model_dump_json(), 202, {"Retry-After": "1"}, "application/json")
-    if status.error is not None:
-        said = f"the analysis ended as {status.status}"
-        raise ProblemError(409, status.error.code, said, error=status.error.model_dump(mode="json"))
+    if (answer := unless_succeeded(status, "analysis")) is not None:
+        return answer
     raise ProblemError(409, "not-persisted", "it was not to be kept: /tasks/{id}/result has it while it is there")

@@ -6,9 +6,8 @@ import json
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
-from reference_impl.analysis.engine import AnalysisRequest
+from reference_impl.analysis.engine import NotAnalysedError, request_of
 from reference_impl.cli_tasks import DEFAULT_URL, EXIT_FAILED, EXIT_USAGE, WAIT_S, AsJson, Timeout, Url, connected
 
 analysing = typer.Typer()
@@ -35,7 +34,7 @@ def analyse_target(
         typer.echo(f"--metadata {wrong[0]!r}: expected NAME=VALUE", err=True)
         raise typer.Exit(EXIT_USAGE)
     try:
-        request = AnalysisRequest(
+        request = request_of(
             target=target,
             analysis_type=analysis_type,
             app_number=app_number,
@@ -43,9 +42,8 @@ def analyse_target(
             metadata={name: value for name, _, value in named},
             persist=persist,
         )
-    except ValidationError as error:
-        problem = error.errors()[0]
-        typer.echo(f"{problem['loc'][0]}: {problem['msg']}, got {problem['input']!r}", err=True)
+    except NotAnalysedError as error:
+        typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_USAGE) from error
     with connected(url) as client:
         task_id = client.analyse(request)

@@ -45,6 +45,15 @@ class AnalysisRequest(BaseModel):
             raise ValueError("it is nested too deep") from error
 
 
+def request_of(**asked: Any) -> AnalysisRequest:
+    """The request; raises NotAnalysedError, on one line, where it is none."""
+    try:
+        return AnalysisRequest(**asked)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise NotAnalysedError(f"{problem['loc'][0]}: {problem['msg']}, got {problem['input']!r}") from error
+
+
 def analyse(
     app: Celery,
     target: str,
@@ -59,18 +68,14 @@ def analyse(
 
     Raises NotAnalysedError, SQLAlchemy's errors, and the broker's.
     """
-    try:
-        request = AnalysisRequest(
-            target=target,
-            analysis_type=analysis_type,
-            app_number=app_number,
-            services=services,
-            metadata=dict(metadata or {}),
-            persist=persist,
-        )
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise NotAnalysedError(f"{problem['loc'][0]}: {problem['msg']}, got {problem['input']!r}") from error
+    request = request_of(
+        target=target,
+        analysis_type=analysis_type,
+        app_number=app_number,
+        services=services,
+        metadata=dict(metadata or {}),
+        persist=persist,
+    )
     return begin(app, request)
 
 
@@ -106,7 +111,7 @@ def _send(app: Celery, request: AnalysisRequest, task_id: str, owner: str | None
     headers = {_OWNER_HEADER: owner} if owner is not None else {}
     try:
         app.send_task(TASK, kwargs={"request": request.model_dump(mode="json")}, task_id=task_id, headers=headers)
-    except Exception:
+    except Exception:  # whichever way the broker fails, nothing was begun
         with engine.begin() as connection:
             rows.forget(connection, task_id)
         raise

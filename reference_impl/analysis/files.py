@@ -85,7 +85,7 @@ def write_whole(directory: Path, folder: Path, text: bytes, gzip_from: int) -> W
             _write(partial / name, data)
             os.fsync(descriptor)
             _put_in_place(partial, place)
-    except BaseException:
+    except BaseException:  # a soft time limit too: nothing of it may stay
         shutil.rmtree(partial, ignore_errors=True)
         raise
     _sync_folder(place.parent)

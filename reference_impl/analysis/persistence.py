@@ -1,7 +1,7 @@
 """Both stores: the database first, then the file; what cannot be written at once is written later, and by whom.
 
 The database decides: a document that is there has a file, or its file is due. Trouble with the disk is told, and fails
-no task. `tend` is called by the sweeper of each worker: it writes what is due, cleans up after writers that were
+no task. `tend` is called by a thread of each worker: it writes what is due, cleans up after writers that were
 killed, and removes what was kept for long enough.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 import time
 from typing import Any
 
@@ -32,7 +31,6 @@ DUE_AFTER_S = 3.0
 
 _AT_ONCE = 20
 _told: dict[str, str] = {}
-_telling = threading.Lock()
 
 
 def persist(engine: Engine, settings: Settings, document: Document) -> Document:
@@ -41,7 +39,7 @@ def persist(engine: Engine, settings: Settings, document: Document) -> Document:
     try:
         with engine.begin() as connection:
             whole = rows.finish(connection, document)
-    except Exception:
+    except Exception:  # whatever it is, it is counted, and goes on
         metrics.persisting_failed("database")
         raise
     metrics.persisted("database", time.monotonic() - began, len(_text(whole)))
@@ -100,9 +98,7 @@ def tend(engine: Engine, settings: Settings) -> None:
         try:
             write_file(engine, settings, Document.model_validate(upgraded(row.document)))
         except (OSError, ValueError) as error:
-            why = f"{type(error).__name__}: {error}"
-            _tell_once(row.task_id, why)
-            _note_trouble(engine, row.task_id, why)
+            _note_and_tell(engine, row.task_id, error)
         else:
             _told.pop(row.task_id, None)
     left = files.clean_leftovers(settings.results_directory)
@@ -119,9 +115,7 @@ def _remove_old(engine: Engine, settings: Settings, keep_s: float) -> None:
         try:
             files.remove(settings.results_directory, row.file_path)
         except OSError as error:
-            why = f"{type(error).__name__}: {error}"
-            _tell_once(row.task_id, why)
-            _note_trouble(engine, row.task_id, why)
+            _note_and_tell(engine, row.task_id, error)
             continue
         with engine.begin() as connection:
             rows.forget_file(connection, row.task_id, row.file_path)
@@ -174,12 +168,13 @@ def _tell_of(document: Document) -> None:
         logger.info("analysis: wrote task %s (%s): %s", document.task_id, figures.status, told)
 
 
-def _tell_once(task_id: str, why: str) -> None:
-    with _telling:
-        if _told.get(task_id) == why:
-            return
-        _told[task_id] = why
-    logger.warning("analysis: the file of task %s: %s", task_id, why)
+def _note_and_tell(engine: Engine, task_id: str, error: Exception) -> None:
+    """In the row each time, in the log once for each cause; `tend` is called by one thread of a process."""
+    why = f"{type(error).__name__}: {error}"
+    _note_trouble(engine, task_id, why)
+    if _told.get(task_id) != why:
+        logger.warning("analysis: the file of task %s: %s", task_id, why)
+    _told[task_id] = why
 
 
 def _text(document: Document) -> bytes:

@@ -3,11 +3,11 @@
 from typing import Any
 
 from reference_impl.analysis import cli
-from reference_impl.analysis.engine import AnalysisRequest
+from reference_impl.analysis.engine import AnalysisRequest, request_of
 
 
 def apply() -> None:
     def always(**asked: Any) -> AnalysisRequest:
-        return AnalysisRequest(**asked | {"persist": True})
+        return request_of(**asked | {"persist": True})
 
-    cli.AnalysisRequest = always
+    cli.request_of = always
