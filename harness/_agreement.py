@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -19,26 +18,12 @@ from rich.table import Table
 
 from harness._catalogue import Catalogue, load_catalogue
 from harness._errors import HarnessError, UsageError
+from harness._past_runs import PastRun, read_run
 from harness._verdict import Verdict
 
 _HOME = Path(".conformance")
 _CATALOGUE = Path("scenarios/catalogue.toml")
 _ABSENT = "not in the report"
-
-
-@dataclass(frozen=True)
-class Report:
-    """One run's verdicts by promise."""
-
-    path: Path
-    runtime: str
-    broker: str
-    verdicts: Mapping[str, str]
-
-    @property
-    def where(self) -> str:
-        """Its runtime, and its broker where that is not the usual one."""
-        return self.runtime if self.broker == "redis" else f"{self.runtime}, {self.broker}"
 
 
 @dataclass(frozen=True)
@@ -51,22 +36,11 @@ class Pair:
     why_not: str | None
 
 
-def read_report(path: Path) -> Report:
-    """Raises UsageError when it is no report."""
-    try:
-        said = json.loads(path.read_text())
-        return Report(path, said["runtime"], said["broker"], {row["id"]: row["verdict"] for row in said["promises"]})
-    except OSError as error:
-        raise UsageError(f"report {path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"report {path}: not a report.json of a conformance run: {error!r}") from error
-
-
-def last_reports(home: Path) -> list[Report]:
+def last_reports(home: Path) -> list[PastRun]:
     """The last report of each of two runtimes, the one that ran first in front. Raises UsageError."""
-    found: dict[str, Report] = {}
+    found: dict[str, PastRun] = {}
     for path in sorted(home.glob("2*/report.json"), reverse=True):
-        report = read_report(path)
+        report = read_run(path)
         found.setdefault(report.where, report)
     if len(found) < 2:
         there = f"of {next(iter(found))} alone" if found else "none"
@@ -77,7 +51,7 @@ def last_reports(home: Path) -> list[Report]:
     return sorted(list(found.values())[:2], key=lambda report: report.path)
 
 
-def compare(catalogue: Catalogue, first: Report, second: Report, wanted: Sequence[str] = ()) -> list[Pair]:
+def compare(catalogue: Catalogue, first: PastRun, second: PastRun, wanted: Sequence[str] = ()) -> list[Pair]:
     """Every promise, or those wanted, that one of them judged, or should have: what is uncovered is left out.
 
     Raises UsageError for one that the catalogue does not have.
@@ -111,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if len(given.reports) not in {0, 2}:
             raise UsageError(f"name two reports, or none; got {len(given.reports)}")
-        first, second = map(read_report, given.reports) if given.reports else last_reports(_HOME)
+        first, second = map(read_run, given.reports) if given.reports else last_reports(_HOME)
         pairs = compare(load_catalogue(_CATALOGUE), first, second, given.promise)
     except HarnessError as error:
         sys.stderr.write(f"{error}\n")

@@ -40,6 +40,8 @@ class Promise:
     defects: tuple[DefectEntry, ...]
     markers: tuple[str, ...]
     not_applicable: Mapping[str, str]
+    advice: str = ""
+    """The setting or the pattern that mends a subject that breaks it."""
 
     @property
     def covered(self) -> bool:
@@ -111,6 +113,7 @@ def _promise(path: Path, entry: Mapping[str, Any]) -> Promise:
         "title",
         "severity",
         "statement",
+        "advice",
         "capabilities",
         "scenarios",
         "defects",
@@ -135,6 +138,7 @@ def _promise(path: Path, entry: Mapping[str, Any]) -> Promise:
         defects=tuple(_defect(path, entry["id"], defect) for defect in entry.get("defects", [])),
         markers=tuple(entry.get("markers", [])),
         not_applicable=entry.get("not_applicable", {}),
+        advice=entry.get("advice", ""),
     )
 
 

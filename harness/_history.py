@@ -137,3 +137,8 @@ class History:
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(list(self.entries))
+
+
+def read_history(path: Path) -> list[Entry]:
+    """The entries of a scenario that is over. Raises ValueError where that is no history."""
+    return [Entry(**{**said, "kind": Kind(said["kind"])}) for said in map(json.loads, path.read_text().splitlines())]

@@ -41,6 +41,9 @@ class ScenarioOutcome:
     red: bool = False
     canary: bool = False
     findings: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    sentence: str = ""
+    directory: str = ""
+    again: str = ""
 
     def as_text(self) -> str:
         """For transport between processes."""
@@ -70,15 +73,20 @@ def promise_rows(outcomes: Iterable[ScenarioOutcome], shown: Sequence[Promise]) 
                 "id": promise.id,
                 "title": promise.title,
                 "severity": promise.severity,
+                "statement": promise.statement,
+                "advice": promise.advice,
                 "verdict": verdict,
                 "reason": "; ".join(dict.fromkeys(reasons)) if found else "not yet covered by a scenario",
                 "scenarios": [
                     {
                         "id": outcome.scenario,
+                        "sentence": outcome.sentence,
                         "verdict": outcome.verdict,
                         "reason": outcome.reason,
                         "seconds": round(outcome.seconds, 2),
                         "findings": list(outcome.findings),
+                        "directory": outcome.directory,
+                        "again": outcome.again,
                     }
                     for outcome in found
                 ],

@@ -21,6 +21,8 @@ from harness._cluster import Cluster, PromiseBroken, PromiseUnknown
 from harness._clusters import Clusters
 from harness._errors import HarnessError, SetupBroken, UsageError, unknown
 from harness._local import LocalPrograms
+from harness._page import NAME, write_page
+from harness._past_runs import read_run
 from harness._report import ScenarioOutcome
 from harness._run import Run, begin_run, package_versions, replay_command
 from harness._runtimes import LACKS, RuntimeChoice
@@ -356,7 +358,8 @@ class Conformance:
             bad = any(row.missed or row.broken or (self.prove == "cross" and row.reaches_too_far) for row in rows)
         else:
             promises = self.promise_rows()
-            _report.write_report(self.run, self._versions(), promises)
+            path = _report.write_report(self.run, self._versions(), promises)
+            write_page(path.with_name(NAME), [read_run(path)])
             judged = [row["verdict"] for row in promises if row["verdict"] is not Verdict.UNCOVERED]
             unkept = {Verdict.FAIL, Verdict.UNKNOWN} | ({Verdict.SKIPPED} if self.run.subject == "reference" else set())
             bad = not {Verdict.PASS, Verdict.FAIL} & set(judged) or bool(unkept & set(judged))
@@ -373,8 +376,8 @@ class Conformance:
             self._print(_report.proof_table(_report.defect_rows(self.catalogue, self.outcomes)))
         else:
             self._print(_report.promise_table(self.promise_rows()))
-        name = "proof.json" if self.prove else "report.json"
-        terminalreporter.line(f"{self.run.directory.relative_to(self.config.rootpath) / name}")
+        for name in ["proof.json"] if self.prove else ["report.json", NAME]:
+            terminalreporter.line(f"{self.run.directory.relative_to(self.config.rootpath) / name}")
 
     def promise_rows(self) -> list[dict[str, Any]]:
         """The rows of the report: what was asked for by name, uncovered promises included."""
@@ -547,7 +550,26 @@ def _outcome(
             finding["check"] == entry.check and any(v["kind"] == entry.violation for v in finding["violations"])
             for finding in findings
         )
-    return ScenarioOutcome(promise, item.nodeid, verdict, reason, call.duration, defect, red, canary, findings)
+    return ScenarioOutcome(
+        promise,
+        item.nodeid,
+        verdict,
+        reason,
+        call.duration,
+        defect,
+        red,
+        canary,
+        findings,
+        sentence=_sentence(item),
+        directory=str(world.directory.relative_to(conformance.run.directory)) if world else "",
+        again=replay_command(item.nodeid, conformance.run, defect),
+    )
+
+
+def _sentence(item: pytest.Item) -> str:
+    """What a scenario says of itself."""
+    said = getattr(getattr(item, "function", None), "__doc__", None) or ""
+    return " ".join(said.partition("\n\n")[0].split())
 
 
 def _told(item: pytest.Item, text: str) -> ReprExceptionInfo:
@@ -579,7 +601,9 @@ def _explanation(
             for entry in world.history.observations("machine")[-1:]
         ]
         parts += [f"Last lines of {process.name}:\n{process.tail(12)}" for process in world.processes]
-    parts.append(f"Again: {replay_command(item.nodeid, conformance.run, outcome.defect)}")
+    if promise is not None and promise.advice and outcome.verdict is Verdict.FAIL:
+        parts.append(f"What mends it: {promise.advice}")
+    parts.append(f"Again: {outcome.again}")
     return "\n\n".join(parts)
 
 

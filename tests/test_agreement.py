@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness import UsageError
-from harness._agreement import compare, last_reports, main, read_report
+from harness._agreement import compare, last_reports, main
 from harness._catalogue import Catalogue, load_catalogue
+from harness._past_runs import read_run
 
 CATALOGUE = """
 [[promise]]
@@ -50,15 +51,27 @@ def written(home: Path, run: str, runtime: str, verdicts: dict[str, str]) -> Pat
     """The report of a run."""
     path = home / run / "report.json"
     path.parent.mkdir(parents=True)
-    rows = [{"id": promise, "verdict": verdict} for promise, verdict in verdicts.items()]
-    path.write_text(json.dumps({"runtime": runtime, "broker": "redis", "promises": rows}))
+    rows = [{"id": promise, "verdict": verdict, "scenarios": []} for promise, verdict in verdicts.items()]
+    path.write_text(
+        json.dumps(
+            {
+                "subject": "reference",
+                "runtime": runtime,
+                "broker": "redis",
+                "seed": 1,
+                "versions": {},
+                "promises": rows,
+                "summary": {},
+            }
+        )
+    )
     return path
 
 
 def disagreements(catalogue: Catalogue, home: Path, embedded: dict[str, str], containers: dict[str, str]) -> list[str]:
     """The promises on which two runs with these verdicts do not agree."""
-    first = read_report(written(home, "1", "embedded", embedded))
-    second = read_report(written(home, "2", "containers", containers))
+    first = read_run(written(home, "1", "embedded", embedded))
+    second = read_run(written(home, "2", "containers", containers))
     return [pair.promise for pair in compare(catalogue, first, second) if pair.why_not]
 
 
@@ -82,7 +95,7 @@ def test_a_promise_that_was_not_run_is_a_disagreement(catalogue: Catalogue, tmp_
 
 def test_a_part_is_compared_where_it_is_asked_for(catalogue: Catalogue, tmp_path: Path) -> None:
     """What is not asked for is no disagreement, and what nobody has heard of is a mistake."""
-    first, second = (read_report(written(tmp_path, name, name, {"A-01": "pass"})) for name in ("one", "other"))
+    first, second = (read_run(written(tmp_path, name, name, {"A-01": "pass"})) for name in ("one", "other"))
 
     assert [pair.promise for pair in compare(catalogue, first, second, ["A-01"])] == ["A-01"]
     with pytest.raises(UsageError, match="B"):

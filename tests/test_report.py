@@ -87,7 +87,7 @@ def test_a_run_that_passes(tell: Callable[..., Told], project: Path, tmp_path: P
     assert [report[name] for name in ("schema", "subject", "runtime", "seed")] == [1, "reference", "embedded", 4711]
     assert report["versions"] == versions | {"postgres": servers[1], servers[2].lower(): servers[3]}
     assert {name: count for name, count in report["summary"].items() if count} == {"pass": 1}
-    expected = {"id", "title", "severity", "verdict", "reason", "scenarios", "seconds"}
+    expected = {"id", "title", "severity", "statement", "advice", "verdict", "reason", "scenarios", "seconds"}
     assert all(promise.keys() == expected for promise in report["promises"])
     (judged,) = report["promises"]
     assert (judged["id"], judged["title"], judged["severity"]) == ("STALE-08", "worker identity", "medium")
@@ -95,6 +95,11 @@ def test_a_run_that_passes(tell: Callable[..., Told], project: Path, tmp_path: P
     (scenario,) = judged["scenarios"]
     assert (scenario["id"], scenario["verdict"]) == (SCENARIO, "pass")
     assert 0 < scenario["seconds"] == judged["seconds"]
+    assert (told.directory / scenario["directory"] / "history.jsonl").is_file()
+    shown = (told.directory / "report.html").read_text()
+    assert str((told.directory / "report.html").relative_to(project)) in told.text
+    assert scenario["sentence"] in shown
+    assert 'class="timeline"' in shown
 
     cases = {case.attrib["name"]: case for case in ET.parse(junit).iter("testcase")}  # noqa: S314 - pytest wrote it
     properties = {
