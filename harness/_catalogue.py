@@ -53,6 +53,7 @@ class Promise:
 class Catalogue:
     """All promises, in their order."""
 
+    directory: Path
     promises: Mapping[str, Promise]
     defects_directory: Path
     canaries: tuple[str, ...]
@@ -102,8 +103,9 @@ def load_catalogue(path: Path) -> Catalogue:
         if twice:
             raise UsageError(f"catalogue {path}: {promise.id}: the defect {min(twice)} stands twice")
         promises[promise.id] = promise
-    directory = (path.parent / table.get("defects_directory", "defects")).resolve()
-    return Catalogue(promises, directory, tuple(table.get("canaries", [])))
+    directory = path.parent.resolve()
+    defects = (directory / table.get("defects_directory", "defects")).resolve()
+    return Catalogue(directory, promises, defects, tuple(table.get("canaries", [])))
 
 
 def _promise(path: Path, entry: Mapping[str, Any]) -> Promise:

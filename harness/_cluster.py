@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -209,7 +208,16 @@ class Cluster:
         self.client()  # started beside the first worker, not after it
         node = name if "@" in name else f"{name}@{self._assignment.tag}"
         links = self._links(node) if behind_proxy else None
-        argv = [sys.executable, "-m", "celery", "-A", self.subject.app, "worker", "-I", "celery_conformance_probe"]
+        argv = [
+            self._assignment.programs.python,
+            "-m",
+            "celery",
+            "-A",
+            self.subject.app,
+            "worker",
+            "-I",
+            "celery_conformance_probe",
+        ]
         argv += ["-n", node, "--pool", pool, "-c", str(concurrency), "-Q", ",".join(queues or [name])]
         argv += ["-l", "DEBUG" if debug else "INFO"]
         argv += ["--without-mingle", "--without-gossip"]
@@ -255,7 +263,7 @@ class Cluster:
         if name not in self._clients:
             links = self._links(name) if behind_proxy else None
             script = _HERE / "workload" / "celery_conformance_client.py"
-            argv = [sys.executable, str(script), self.subject.app]
+            argv = [self._assignment.programs.python, str(script), self.subject.app]
             label = self._label(name)
             given = self._environment(label, self._place(links, self.timing), environment or {})
             process = self._assignment.programs.program(label, argv, given, self.directory, pipe=True)
@@ -838,6 +846,7 @@ class Cluster:
             timing,
             self.state,
             analysis=self._analysis,
+            python=self._assignment.programs.python,
         )
 
     def _agents_run_by(self) -> dict[str, str]:

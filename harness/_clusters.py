@@ -107,7 +107,14 @@ class Clusters:
         if (servers.postgres.name, template) in self._prepared:
             return template
         url = create_database(servers.postgres, template, comment=spaces.comment)
-        place = Place(url, redis_url(servers.redis), redis_url(servers.redis), timing, directory / STATE)
+        place = Place(
+            url,
+            redis_url(servers.redis),
+            redis_url(servers.redis),
+            timing,
+            directory / STATE,
+            python=self._programs.python,
+        )
         argv = self._subject.command("prepare", place)
         if argv is not None:
             (directory / "defect").mkdir(exist_ok=True)

@@ -93,7 +93,10 @@ class ForkedProcess:
 class Forkserver:
     """One server; `launch` lets it import while something else is done, else the first process waits for it."""
 
-    def __init__(self, preload: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self, preload: Sequence[str], environment: Mapping[str, str], log: Path, python: str = sys.executable
+    ) -> None:
+        self._python = python
         self._preload = (*PRELOADED, *preload)
         self._environment = environment
         self._log = log
@@ -109,7 +112,7 @@ class Forkserver:
         ours.settimeout(_ANSWER_S)
         with self._log.open("ab") as log, theirs:
             self._server = subprocess.Popen(
-                [sys.executable, str(_SCRIPT), str(theirs.fileno()), *self._preload],
+                [self._python, str(_SCRIPT), str(theirs.fileno()), *self._preload],
                 env={**self._environment, "PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

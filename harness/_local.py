@@ -19,13 +19,14 @@ _PATCHING_POOLS = {"eventlet", "gevent"}
 class LocalPrograms:
     """Starts them; on Linux, those in Python are forked from a process that has imported their libraries."""
 
-    def __init__(self, scratch: Path, preload: Sequence[str], log: Path) -> None:
+    def __init__(self, scratch: Path, preload: Sequence[str], log: Path, python: str = sys.executable) -> None:
+        self.python = python
         self._given = {
-            **{name: value for name, value in _inherited().items() if name != "PYTHONPATH"},
+            **{name: value for name, value in inherited().items() if name != "PYTHONPATH"},
             "TMPDIR": str(temporary_files(scratch)),
             LABEL: str(scratch),
         }
-        self._forkserver = Forkserver(preload, self._given, log) if sys.platform == "linux" else None
+        self._forkserver = Forkserver(preload, self._given, log, python) if sys.platform == "linux" else None
 
     def launch(self) -> None:
         """Let the libraries be imported while something else is done."""
@@ -43,7 +44,7 @@ class LocalPrograms:
         output: Path | None = None,
     ) -> OwnedProcess:
         """One that has yet to be started, with a log of its name in `directory`."""
-        forked = argv[0] == sys.executable and not _PATCHING_POOLS & set(argv)
+        forked = argv[0] == self.python and not _PATCHING_POOLS & set(argv)
         return OwnedProcess(
             name,
             argv,
@@ -74,7 +75,7 @@ class LocalPrograms:
             self._forkserver.close()
 
 
-def _inherited() -> dict[str, str]:
+def inherited() -> dict[str, str]:
     """The caller's environment, less what would steer Celery, pytest or metrics in another process."""
     steering = ("CELERY_", "PYTEST_", "COV_", "PROMETHEUS_")
     return {name: value for name, value in os.environ.items() if not name.startswith(steering)}

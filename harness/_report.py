@@ -41,6 +41,7 @@ class ScenarioOutcome:
     red: bool = False
     canary: bool = False
     findings: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    lacks: Mapping[str, str] = field(default_factory=dict)
     sentence: str = ""
     directory: str = ""
     again: str = ""
@@ -77,6 +78,7 @@ def promise_rows(outcomes: Iterable[ScenarioOutcome], shown: Sequence[Promise]) 
                 "advice": promise.advice,
                 "verdict": verdict,
                 "reason": "; ".join(dict.fromkeys(reasons)) if found else "not yet covered by a scenario",
+                "lacks": {name: why for outcome in found for name, why in outcome.lacks.items()},
                 "scenarios": [
                     {
                         "id": outcome.scenario,
@@ -115,14 +117,14 @@ def write_report(run: Run, versions: Mapping[str, str], rows: Sequence[Mapping[s
 
 
 def promise_table(rows: Sequence[Mapping[str, Any]]) -> Group:
-    """The table at the end: what was judged line by line, what is uncovered by id and number."""
+    """The table at the end: what was judged by line, what was skipped by capability, what is uncovered by number."""
     table = Table(box=None, pad_edge=False)
     for column in ("promise", "severity", "verdict"):
         table.add_column(column, no_wrap=True)
     table.add_column("s", justify="right", no_wrap=True)
     table.add_column("what must hold, or what was found", overflow="fold")
     for row in rows:
-        if row["verdict"] is Verdict.UNCOVERED:
+        if row["verdict"] is Verdict.UNCOVERED or (row["verdict"] is Verdict.SKIPPED and not _judged_in_part(row)):
             continue
         told = row["title"] if row["verdict"] is Verdict.PASS else f"{row['title']}: {row['reason']}"
         verdict = Text(row["verdict"].replace("_", " "), style=COLOURS[row["verdict"]])
@@ -131,18 +133,57 @@ def promise_table(rows: Sequence[Mapping[str, Any]]) -> Group:
     counts = Counter(row["verdict"] for row in rows)
     parts = [f"{counts[verdict]} {verdict.replace('_', ' ')}" for verdict in Verdict if counts[verdict]]
     lines: list[Any] = [table, Text("")]
+    skipped = [row for row in rows if row["verdict"] is Verdict.SKIPPED]
+    if skipped:
+        lines += [_lacking(skipped), Text("")]
     if uncovered:
         lines.append(Text(f"not yet covered ({len(uncovered)}): {_shortened(uncovered)}", style="dim"))
     lines.append(Text(", ".join(parts)))
     return Group(*lines)
 
 
+def _judged_in_part(row: Mapping[str, Any]) -> bool:
+    """Whether some of its scenarios needed less than others."""
+    return any(scenario["verdict"] == Verdict.PASS for scenario in row["scenarios"])
+
+
+def _lacking(skipped: Sequence[Mapping[str, Any]]) -> Table:
+    """By capability: what was not judged for lack of it, and what the subject says to that."""
+    promises: dict[str, list[str]] = {}
+    sentences: dict[str, str] = {}
+    for row in skipped:
+        for name, why in row["lacks"].items():
+            promises.setdefault(name, []).append(row["id"])
+            sentences[name] = why
+    table = Table(box=None, pad_edge=False)
+    table.add_column("skipped for lack of", no_wrap=True, style=COLOURS[Verdict.SKIPPED])
+    table.add_column("promises", ratio=2, overflow="fold")
+    table.add_column("why", ratio=3, overflow="fold")
+    for name, ids in sorted(promises.items(), key=lambda item: -len(item[1])):
+        table.add_row(name, Text(_shortened(ids)), Text(sentences[name]))
+    return table
+
+
 def _shortened(ids: Iterable[str]) -> str:
-    systems: dict[str, list[str]] = {}
+    """`STALE-01, 03 to 05; OPS-02`."""
+    systems: dict[str, list[int]] = {}
     for promise_id in ids:
         system, _, number = promise_id.partition("-")
-        systems.setdefault(system, []).append(number)
-    return "; ".join(f"{system}-{', '.join(numbers)}" for system, numbers in systems.items())
+        systems.setdefault(system, []).append(int(number))
+    return "; ".join(f"{system}-{', '.join(_spans(numbers))}" for system, numbers in systems.items())
+
+
+def _spans(numbers: Iterable[int]) -> list[str]:
+    spans: list[list[int]] = []
+    for number in sorted(numbers):
+        if spans and spans[-1][-1] == number - 1:
+            spans[-1].append(number)
+        else:
+            spans.append([number])
+    return [
+        f"{span[0]:02} to {span[-1]:02}" if len(span) > 2 else ", ".join(f"{each:02}" for each in span)
+        for span in spans
+    ]
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from harness._application import versions_of
 from harness._errors import SetupBroken
 
 RUNS_KEPT = 20
-PACKAGES = ("celery", "kombu", "redis", "sqlalchemy", "psycopg", "pytest", "celery-conformance")
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,21 @@ def begin_run(home: Path, scratch_root: Path, subject: str, runtime: str, broker
     return Run(run_id, directory, scratch_root, subject, runtime, broker, chosen)
 
 
-def package_versions() -> dict[str, str]:
-    """Of what matters to a verdict."""
-    return {"python": ".".join(map(str, sys.version_info[:3]))} | {name: version(name) for name in PACKAGES}
+def package_versions(python: str = sys.executable) -> dict[str, str]:
+    """Of what matters to a verdict: what the subject's interpreter finds, and the harness's own version."""
+    return {**versions_of(python), "pytest": version("pytest"), "celery-conformance": version("celery-conformance")}
 
 
-def replay_command(node_id: str, run: Run, defect: str | None) -> str:
-    """One line to paste that runs a scenario again."""
+def replay_command(node_id: str, run: Run, defect: str | None, python: str = sys.executable) -> str:
+    """One line to paste that runs a scenario again; `python` is the subject's interpreter."""
     path = node_id.partition("[")[0] if defect else node_id
-    python = Path(sys.executable)
-    shown = os.path.relpath(python) if python.is_relative_to(Path.cwd()) else str(python)
+    here = Path(sys.executable)
+    shown = Path(os.path.relpath(here)) if here.is_relative_to(Path.cwd()) else here
     flags = [f"--subject={run.subject}", f"--runtime={run.runtime}", f"--harness-seed={run.seed}"]
     flags += [f"--broker={run.broker}"] if run.broker != "redis" else []
+    flags += [f"--python={python}"] if python != sys.executable else []
     flags += [f"--defect={defect}"] if defect else []
-    return " ".join([shown, "-m", "pytest", f"'{path}'", *flags])
+    # Where the scenarios are not part of the directory of the start, their own command knows where they are.
+    if Path(node_id.partition("::")[0]).exists():
+        return " ".join([str(shown), "-m", "pytest", f"'{path}'", *flags])
+    return " ".join([str(shown.with_name("celery-conformance")), "run", f"--scenario='{path}'", *flags])

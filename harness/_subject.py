@@ -1,21 +1,23 @@
 """The system under test, chosen by a string.
 
-`reference` and `bare-celery` are TOML files of this package; `path/to/subject.toml` is one of the user's; and
-`package.module:Class` is a class that satisfies `Subject` by shape.
+`reference` and `bare-celery` are TOML files of this package; `path/to/subject.toml` is one of the user's;
+`package.module:app` is a Celery application as it is, and `package.module:Class` a class that satisfies `Subject` by
+shape.
 """
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import redis
 
+from harness._application import Looked, look, refuse_unsuitable
 from harness._errors import UsageError, unknown
 from harness._sitrep import FIGURES, LINE_FIELDS, REMARKS, WORDS, SitrepShape, sitrep_shape
 from harness._timing import Timing
@@ -245,7 +247,7 @@ class Place:
     `state` is a directory for what its processes leave to one another; nothing is there at first, not even itself.
     `metrics` is given to workers that have to serve them, `api` to an API and to the commands that ask it.
     `expiry` is how long results are kept, and what became of tasks; None is the subject's own choice. `analysis` is
-    given to all processes of a scenario that has analyser services.
+    given to all processes of a scenario that has analyser services. `python` is the interpreter of its environment.
     """
 
     postgres_url: str
@@ -257,6 +259,7 @@ class Place:
     api: ApiPlace | None = None
     expiry: Expiry | None = None
     analysis: AnalysisPlace | None = None
+    python: str = sys.executable
 
     def words(self) -> dict[str, str]:
         """The names that a TOML subject may use in braces; some only where there is such a thing."""
@@ -269,7 +272,7 @@ class Place:
             "redis_url": self.redis_url,
             "broker_url": self.broker_url,
             "state": str(self.state),
-            "python": sys.executable,
+            "python": self.python,
             **{name: str(value) for name, value in asdict(self.timing).items()},
         }
 
@@ -416,15 +419,21 @@ class TomlSubject:
         return ResultBackendView(redis.Redis.from_url(place.redis_url, decode_responses=True))
 
 
-def load_subject(given: str) -> Subject:
-    """Raises UsageError when it does not exist or does not load."""
+def load_subject(given: str, python: str = sys.executable) -> Subject:
+    """Raises UsageError when it does not exist or does not load; `python` is the interpreter of its environment."""
     if given.endswith(".toml"):
         return _from_toml(Path(given))
     if ":" in given:
-        return _from_class(given)
+        try:
+            found = look(given, python)
+        except UsageError:
+            if _is_here(given):
+                return _from_class(given)
+            raise
+        return _from_application(found) if found.kind == "application" else _from_class(given)
     built_in = {path.stem: path for path in (Path(__file__).parent / "subjects").glob("*.toml")}
     if given not in built_in:
-        raise UsageError(f"{unknown('subject', given, built_in)}; or a path ending in .toml, or package.module:Class")
+        raise UsageError(f"{unknown('subject', given, built_in)}; or package.module:app, or a path ending in .toml")
     return _from_toml(built_in[given])
 
 
@@ -730,6 +739,26 @@ def _known_placeholders(path: Path, table: Mapping[str, Any]) -> None:
                 ) from error
             except (ValueError, AttributeError, IndexError) as error:
                 raise UsageError(f"subject {path}: {where}: {part!r} is no text with placeholders: {error}") from error
+
+
+def _from_application(found: Looked) -> TomlSubject:
+    """Whatever Celery itself promises, as far as this application's settings let it."""
+    refuse_unsuitable(found)
+    bare = _from_toml(Path(__file__).parent / "subjects" / "bare-celery.toml")
+    lacks = dict(bare.lacks)
+    if found.settings.get("task_ignore_result"):
+        lacks |= dict.fromkeys(("record", "ends", "errors", "worker"), "task_ignore_result is set: nothing is stored")
+    elif not found.settings.get("task_track_started"):
+        lacks["record"] = "task_track_started is off: a task that is executed is PENDING to whoever asks; set it"
+    if not found.settings.get("result_extended"):
+        lacks["worker"] = "result_extended is off: the result backend is not told which worker executed a task; set it"
+    return replace(bare, name=found.place, app=found.place, capabilities=bare.capabilities - lacks.keys(), lacks=lacks)
+
+
+def _is_here(given: str) -> bool:
+    """Whether a module is found by this process, too: a class belongs to the harness, not to the application."""
+    package = given.partition(":")[0].partition(".")[0]
+    return bool(package) and importlib.util.find_spec(package) is not None
 
 
 def _from_class(given: str) -> Subject:

@@ -1,13 +1,14 @@
-"""The pytest plugin: options, selection by promise, the scenario's cluster, verdicts in every report.
+"""The pytest plugin: selection by promise, the scenario's cluster, verdicts in every report.
 
-The plugin does nothing until a `conftest.py` names a catalogue through the hook
-`pytest_conformance_catalogue`. The process that the user starts makes the run and writes its reports; with
-xdist, its helpers hold the servers and run the scenarios.
+`celery_conformance`, which pytest finds by itself, has its options, and begins it where there is a catalogue. The
+process that the user starts makes the run and writes its reports; with xdist, its helpers hold the servers and run the
+scenarios.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+import os
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,13 @@ from _pytest._code.code import ReprExceptionInfo, ReprFileLocation, ReprTracebac
 from rich.console import Console
 
 from harness import _report
+from harness._application import interpreter
 from harness._catalogue import SEVERITIES, Catalogue, Promise, load_catalogue
 from harness._cluster import Cluster, PromiseBroken, PromiseUnknown
 from harness._clusters import Clusters
+from harness._ending import BROKEN_SETUP, Ending, Settled, read_baseline, settle, write_baseline
 from harness._errors import HarnessError, SetupBroken, UsageError, unknown
+from harness._github import job_summary, workflow_commands
 from harness._local import LocalPrograms
 from harness._page import NAME, write_page
 from harness._past_runs import read_run
@@ -40,70 +44,8 @@ _CLUSTER = pytest.StashKey[Cluster]()
 _OUTCOME = pytest.StashKey[ScenarioOutcome]()
 
 
-class Hooks:
-    """What a test suite tells the plugin."""
-
-    @pytest.hookspec(firstresult=True)
-    def pytest_conformance_catalogue(self) -> Path:  # type: ignore[empty-body]
-        """The path of the catalogue."""
-
-
-def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Declare the hook by which a suite names its catalogue."""
-    pluginmanager.add_hookspecs(Hooks)
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options, in a group of their own."""
-    group = parser.getgroup("celery-conformance", "conformance of Celery task tracking")
-    group.addoption(
-        "--promise",
-        action="append",
-        default=[],
-        metavar="ID",
-        help="only this promise (STALE-05) or system (STALE); may be repeated",
-    )
-    group.addoption(
-        "--severity",
-        action="append",
-        default=[],
-        metavar="LEVEL",
-        help="only promises of this severity: critical, high, medium, low; may be repeated",
-    )
-    group.addoption(
-        "--subject",
-        default="reference",
-        metavar="NAME",
-        help="reference, bare-celery, path/to/subject.toml or package.module:Class",
-    )
-    group.addoption(
-        "--runtime",
-        default="embedded",
-        metavar="NAME",
-        help="where servers and workers live: embedded, containers, external",
-    )
-    group.addoption("--broker", default="redis", metavar="NAME", help="what carries messages: redis, rabbitmq")
-    group.addoption(
-        "--harness-seed", type=int, default=None, metavar="N", help="seed of everything random; printed in the header"
-    )
-    group.addoption("--keep", action="store_true", help="keep databases and server data in the run's directory")
-    group.addoption("--defect", default=None, metavar="ID", help="put one catalogued bug back into the subject")
-    group.addoption(
-        "--prove",
-        choices=("first", "own", "cross"),
-        default=None,
-        help="put every bug back in turn, against the canaries and: its own scenarios until one catches it, all of its "
-        "own, or all that there are",
-    )
-    group.addoption("--scratch", type=Path, default=None, metavar="DIR", help="root of the scratch directories")
-    group.addoption(
-        "--postgres-bin", type=Path, default=None, metavar="DIR", help="directory of `postgres` and `initdb`"
-    )
-    group.addoption("--redis-server", type=Path, default=None, metavar="PATH", help="a Redis or Valkey server")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers; where there is a catalogue, check every name the user gave before anything starts."""
+def begin(config: pytest.Config, catalogue: Path) -> None:
+    """Register the markers, and check every name the user gave before anything starts. Raises pytest.UsageError."""
     config.addinivalue_line("markers", "promise(id): the promise that the scenario judges")
     config.addinivalue_line("markers", "requires(capability): what this scenario needs beside its promise's needs")
     config.addinivalue_line("markers", "containers: the scenario acts on what only a container has of its own")
@@ -112,11 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "race: an arranged race")
     config.addinivalue_line("markers", "heartbeat: about signs of life")
     config.addinivalue_line("markers", "canary: an ordinary task, which every defect must leave alone")
-    path: Path | None = config.hook.pytest_conformance_catalogue()
-    if path is None:
-        return
     try:
-        conformance = Conformance(config, load_catalogue(path))
+        conformance = Conformance(config, load_catalogue(catalogue))
     except HarnessError as error:
         raise pytest.UsageError(str(error)) from error
     config.stash[_KEY] = conformance
@@ -129,7 +68,8 @@ class Conformance:
     def __init__(self, config: pytest.Config, catalogue: Catalogue) -> None:
         self.config = config
         self.catalogue = catalogue
-        self.subject: Subject = load_subject(config.getoption("--subject"))
+        self.python: str = interpreter(config.getoption("--python"))
+        self.subject: Subject = load_subject(config.getoption("--subject") or "reference", self.python)
         levels: list[str] = [level.lower() for level in config.getoption("--severity")]
         for level in levels:
             if level not in SEVERITIES:
@@ -151,7 +91,10 @@ class Conformance:
             raise UsageError("--keep keeps what is on servers of the run's own; on those of others nothing may stay")
         if (self.prove or self.single_defect) and self.subject.name != "reference":
             raise UsageError(f"defects are patches of the reference; they cannot be put into {self.subject.name!r}")
+        baseline: Path | None = config.getoption("--baseline")
+        self.baseline = read_baseline(baseline, catalogue.promises) if baseline else None
         self.outcomes: list[ScenarioOutcome] = []
+        self.failures = 0
         self.total = 0
         self.leftovers: list[str] = []
         self.stuck: list[str] = []
@@ -160,6 +103,7 @@ class Conformance:
         words: dict[str, str] | None = getattr(config, "workerinput", {}).get("conformance_run")
         self.is_helper = words is not None
         self.servers: dict[str, str] = {} if self.is_helper else self.runtime.versions()
+        self.versions: dict[str, str] = {} if self.is_helper else package_versions(self.python)
         if words is not None:
             self.run = Run.from_words(words)
         elif config.option.collectonly:
@@ -173,7 +117,7 @@ class Conformance:
             self.run = begin_run(
                 config.rootpath / ".conformance",
                 root,
-                config.getoption("--subject"),
+                config.getoption("--subject") or "reference",
                 runtime,
                 broker,
                 config.getoption("--harness-seed"),
@@ -269,7 +213,9 @@ class Conformance:
         if self._clusters is None:
             helper = getattr(self.config, "workerinput", {}).get("workerid", "main")
             scratch = Scratch(self.run.scratch_root, f"{self.run.id}-{helper}")
-            programs = LocalPrograms(scratch.path, self.subject.preload, self.run.directory / "forkserver.log")
+            programs = LocalPrograms(
+                scratch.path, self.subject.preload, self.run.directory / "forkserver.log", self.python
+            )
             runtime = self.runtime.open(scratch.path, self.run.directory / "servers", programs)
             self._clusters = Clusters(self.subject, runtime, programs, scratch, self.run.directory)
         return self._clusters
@@ -294,7 +240,7 @@ class Conformance:
         """What runs, on what, from which seed."""
         if self.config.option.collectonly or self.is_helper:
             return []
-        versions = package_versions()
+        versions = self.versions
         where = f"runtime {self.run.runtime}, broker {self.run.broker}"
         lines = [
             f"conformance: subject {self.run.subject}, {where}, seed {self.run.seed}",
@@ -315,6 +261,7 @@ class Conformance:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect outcomes; one line a scenario, as it ends."""
         text: str | None = getattr(report, "conformance", None)
+        self.failures += report.failed
         if report.when == "teardown":
             self._running.pop(report.nodeid, None)
             self._clear_running()
@@ -360,9 +307,16 @@ class Conformance:
             promises = self.promise_rows()
             path = _report.write_report(self.run, self._versions(), promises)
             write_page(path.with_name(NAME), [read_run(path)])
-            judged = [row["verdict"] for row in promises if row["verdict"] is not Verdict.UNCOVERED]
-            unkept = {Verdict.FAIL, Verdict.UNKNOWN} | ({Verdict.SKIPPED} if self.run.subject == "reference" else set())
-            bad = not {Verdict.PASS, Verdict.FAIL} & set(judged) or bool(unkept & set(judged))
+            settled = self.settled()
+            if into := self.config.getoption("--write-baseline"):
+                write_baseline(into, promises, self.baseline)
+            if "GITHUB_STEP_SUMMARY" in os.environ:
+                with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("a") as summary:
+                    summary.write(job_summary(self.run.subject, promises))
+            self.config.hook.pytest_conformance_judged(rows=promises, ending=settled.ending)
+            bad = settled.ending is not Ending.KEPT or self._skipped_by_the_reference(promises)
+            if settled.accepted and not bad and self.failures <= len(self._failed_scenarios(settled.accepted)):
+                session.exitstatus = pytest.ExitCode.OK  # what failed is what the baseline accepts
         if bad and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -376,8 +330,35 @@ class Conformance:
             self._print(_report.proof_table(_report.defect_rows(self.catalogue, self.outcomes)))
         else:
             self._print(_report.promise_table(self.promise_rows()))
+            self._tell_settled(terminalreporter)
         for name in ["proof.json"] if self.prove else ["report.json", NAME]:
             terminalreporter.line(f"{self.run.directory.relative_to(self.config.rootpath) / name}")
+
+    def _tell_settled(self, terminal: TerminalReporter) -> None:
+        """What the baseline makes of the verdicts, and what GitHub shows beside the code."""
+        settled = self.settled()
+        if self.baseline is not None:
+            if settled.accepted:
+                terminal.line(f"accepted by {self.baseline.path}: {', '.join(settled.accepted)}")
+            if settled.broken:
+                terminal.line(f"broken, and not in {self.baseline.path}: {', '.join(settled.broken)}", red=True)
+            if settled.mended:
+                terminal.line(
+                    f"kept now, and still in {self.baseline.path}; take them out: {', '.join(settled.mended)}", red=True
+                )
+        if os.environ.get("GITHUB_ACTIONS") == "true":
+            for line in workflow_commands(self.promise_rows()):
+                terminal.line(line)
+
+    def settled(self) -> Settled:
+        """What the verdicts come to, beside the baseline where there is one."""
+        return settle(self.promise_rows(), self.baseline)
+
+    def _failed_scenarios(self, promises: Sequence[str]) -> list[ScenarioOutcome]:
+        return [each for each in self.outcomes if each.verdict is Verdict.FAIL and each.promise in promises]
+
+    def _skipped_by_the_reference(self, promises: Sequence[Mapping[str, Any]]) -> bool:
+        return self.run.subject == "reference" and any(row["verdict"] is Verdict.SKIPPED for row in promises)
 
     def promise_rows(self) -> list[dict[str, Any]]:
         """The rows of the report: what was asked for by name, uncovered promises included."""
@@ -385,7 +366,7 @@ class Conformance:
         return _report.promise_rows(outcomes, self.selected)
 
     def _versions(self) -> dict[str, str]:
-        return package_versions() | {product.lower(): version for product, version in self.servers.items()}
+        return self.versions | {product.lower(): version for product, version in self.servers.items()}
 
     def _print(self, renderable: Any) -> None:
         terminal: Any = self.config.pluginmanager.get_plugin("terminalreporter")
@@ -437,10 +418,9 @@ def cluster(request: pytest.FixtureRequest, conformance_defect: str | None) -> I
     for place in (conformance.run.runtime, conformance.run.broker):
         _skip_what_cannot_run(request.node, promise, place)
     if promise is not None:
-        more = {name for needed in request.node.iter_markers("requires") for name in needed.args}
-        _skip_what_cannot_be_judged(conformance, promise.capabilities | more)
+        _skip_what_cannot_be_judged(conformance, _needed(request.node, promise))
     name = request.node.name
-    directory = conformance.run.directory / "scenarios" / _file_name(request.node.nodeid)
+    directory = conformance.run.directory / "scenarios" / _file_name(_scenario_id(request.node))
     defect = conformance.catalogue.defect_file(conformance_defect) if conformance_defect else None
     own = request.node.get_closest_marker("own_servers") is not None
     keep = bool(request.config.getoption("--keep"))
@@ -453,6 +433,14 @@ def cluster(request: pytest.FixtureRequest, conformance_defect: str | None) -> I
 def harness_seed(request: pytest.FixtureRequest) -> int:
     """The seed of everything random in this run."""
     return request.config.stash[_KEY].run.seed
+
+
+def _scenario_id(item: pytest.Item) -> str:
+    """How a run names a scenario, wherever the scenarios lie: pytest knows no good name beyond its root directory."""
+    if item.path.is_relative_to(item.config.rootpath):
+        return item.nodeid
+    home: Path = item.config.stash[_KEY].catalogue.directory
+    return f"{item.path.relative_to(home)}::{item.name}"
 
 
 def _is_canary(item: pytest.Item) -> bool:
@@ -474,10 +462,22 @@ def _skip_what_cannot_run(item: pytest.Item, promise: Promise | None, place: str
 
 
 def _skip_what_cannot_be_judged(conformance: Conformance, needed: frozenset[str]) -> None:
-    missing = sorted(needed - conformance.subject.capabilities)
+    missing = _missing(conformance, needed)
     if missing:
-        reasons = [conformance.subject.lacks.get(name, "it lacks this capability") for name in missing]
-        pytest.skip("; ".join(f"{name}: {reason}" for name, reason in zip(missing, reasons, strict=True)))
+        pytest.skip("; ".join(f"{name}: {reason}" for name, reason in missing.items()))
+
+
+def _missing(conformance: Conformance, needed: frozenset[str]) -> dict[str, str]:
+    lacks = conformance.subject.lacks
+    return {
+        name: lacks.get(name, "the subject lacks this capability")
+        for name in sorted(needed - conformance.subject.capabilities)
+    }
+
+
+def _needed(item: pytest.Item, promise: Promise) -> frozenset[str]:
+    """The capabilities without which a scenario cannot judge its promise."""
+    return promise.capabilities | {name for needed in item.iter_markers("requires") for name in needed.args}
 
 
 @pytest.hookimpl(wrapper=True)
@@ -540,7 +540,7 @@ def _outcome(
         verdict, reason = Verdict.UNKNOWN, "the scenario ended without a judgement"
         report.outcome, report.longrepr = "failed", reason
     elif isinstance(error, SetupBroken):
-        verdict, reason = Verdict.UNKNOWN, f"broken set-up: {error}"
+        verdict, reason = Verdict.UNKNOWN, f"{BROKEN_SETUP}{error}"
     else:
         verdict, reason = Verdict.UNKNOWN, f"{type(error).__name__}: {error}"
     red = False
@@ -552,7 +552,7 @@ def _outcome(
         )
     return ScenarioOutcome(
         promise,
-        item.nodeid,
+        _scenario_id(item),
         verdict,
         reason,
         call.duration,
@@ -560,9 +560,12 @@ def _outcome(
         red,
         canary,
         findings,
+        _missing(conformance, _needed(item, conformance.catalogue.promises[promise]))
+        if verdict is Verdict.SKIPPED and not canary
+        else {},
         sentence=_sentence(item),
         directory=str(world.directory.relative_to(conformance.run.directory)) if world else "",
-        again=replay_command(item.nodeid, conformance.run, defect),
+        again=replay_command(_scenario_id(item), conformance.run, defect, conformance.python),
     )
 
 

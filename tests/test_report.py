@@ -256,7 +256,7 @@ def of_defect(verdict: Verdict, promise_id: str = "STALE-01", **said: Any) -> Sc
 def catalogue(tmp_path: Path) -> Catalogue:
     """One promise with one defect, and four without."""
     promises = [promise("STALE-01", defects=(DEFECT,)), *(promise(f"STALE-0{number}") for number in (2, 3, 4, 5))]
-    return Catalogue({entry.id: entry for entry in promises}, tmp_path, ())
+    return Catalogue(tmp_path, {entry.id: entry for entry in promises}, tmp_path, ())
 
 
 def test_a_defect_that_its_scenario_shows_is_caught(catalogue: Catalogue) -> None:
@@ -313,7 +313,9 @@ def test_a_defect_that_breaks_many_promises_reaches_too_far(catalogue: Catalogue
     (two,) = defect_rows(catalogue, others[:2])
     (three,) = defect_rows(catalogue, others)
     explained = DefectEntry("forgets", "STALE-01", "executed", "lost", reason_for_reach="it loses the message")
-    (excused,) = defect_rows(Catalogue({"STALE-01": promise("STALE-01", defects=(explained,))}, tmp_path, ()), others)
+    (excused,) = defect_rows(
+        Catalogue(tmp_path, {"STALE-01": promise("STALE-01", defects=(explained,))}, tmp_path, ()), others
+    )
 
     assert not two.reaches_too_far
     assert three.reaches_too_far
