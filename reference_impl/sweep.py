@@ -265,7 +265,8 @@ def sweep(
             rows = _read_suspects(this, lock)
             doubts = doubted(lock, this.progress, minimum_age_s=settings.minimum_age_s) if watched else set()
             lock.commit()
-            call = _call_the_roll(this, lock, rows, sought, doubts, prove_broker=prove_broker)
+            asked = [row for row in rows if watched or prove_broker or not (row.registered and row.silent_before)]
+            call = _call_the_roll(this, lock, asked, sought, doubts, prove_broker=prove_broker)
             if call is not None:
                 report = replace(report, broker_works=call.broker_works, broker_why=call.why)
                 report = replace(report, answered=tuple(sorted(call.incarnations)))
@@ -316,7 +317,11 @@ def _call_the_roll(
     *,
     prove_broker: bool,
 ) -> RollCall | None:
-    """Once a pass, where there is somebody or something to ask for; a pass that notes nothing asks twice itself."""
+    """Once a pass, where there is somebody or something to ask for; a pass that notes nothing asks twice itself.
+
+    While the leases have not been watched for long enough, nobody is asked whose silence is noted already: it could not
+    be judged, and the pass after the watch would begin as much later.
+    """
     suspects = {str(row.incarnation_id) for row in rows if row.suspect and row.incarnation_id != this.own}
     if not (prove_broker or suspects or sought.tasks or doubts):
         return None

@@ -286,7 +286,7 @@ def test_the_first_pass_only_begins_to_watch(
     app: Celery, engine: Engine, make_settings: MakeSettings, start: Start
 ) -> None:
     """Nobody knows what happened before the first sweep of a database: nothing is dead yet, and nothing changes."""
-    start()
+    start(asked_before=False)
     before = content(engine)
 
     report = sweep(engine, app, make_settings(), by="sweep")
@@ -294,8 +294,21 @@ def test_the_first_pass_only_begins_to_watch(
     assert told(report) == {"t": (Liveness.UNKNOWN, "none")}
     assert not report.watched
     assert report.broker_works  # who is silent is asked for the first time already
+    assert rows(engine, Incarnation)[0]["silent_at"] is not None
     assert "not been watching for a full lease" in report.findings[0].why
     assert content(engine) == before
+
+
+def test_whose_silence_is_noted_is_not_asked_again_before_it_can_be_judged(
+    app: Celery, engine: Engine, make_settings: MakeSettings, start: Start
+) -> None:
+    """Until the leases have been watched for long enough, passes are short: the one that judges begins the sooner."""
+    start()
+
+    report = sweep(engine, app, make_settings(), by="sweep")
+
+    assert told(report) == {"t": (Liveness.UNKNOWN, "none")}
+    assert report.broker_works is None  # nobody was asked
 
 
 @pytest.mark.parametrize(
