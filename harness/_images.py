@@ -25,7 +25,10 @@ from harness._engine import open_engine
 from harness._errors import HarnessError, SetupBroken
 
 NAMES = ("postgres", "redis", "rabbitmq", "worker")
+REQUIREMENTS = "CELERY_CONFORMANCE_REQUIREMENTS"
+"""The environment variable that says what else a worker's image takes, in pip's words with spaces between them."""
 _DIRECTORY = Path(__file__).parent / "images"
+_LOCK = Path(__file__).parents[1] / "requirements.lock"
 _BASE = "debian:bookworm-slim"
 _OWN_BASE = "celery-conformance-base:bookworm"
 _PASSED_ON = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_TRUSTED_HOST", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -37,7 +40,7 @@ def image_name(name: str) -> str:
     digest = hashlib.sha256()
     for path, content in sorted(_files(name).items()):
         digest.update(f"{path}\0{len(content)}\0".encode() + content)
-    for argument, value in sorted(_arguments().items()):
+    for argument, value in sorted(_arguments(name).items()):
         digest.update(f"{argument}={value}\0".encode())
     return f"celery-conformance-{name}:{digest.hexdigest()[:16]}"
 
@@ -88,7 +91,7 @@ def _build(client: docker.DockerClient, name: str, full: str, base: str) -> None
             fileobj=_archive(files),
             custom_context=True,
             tag=full,
-            buildargs={**passed_on, **_arguments(), "BASE": base},
+            buildargs={**passed_on, **_arguments(name), "BASE": base},
             rm=True,
             forcerm=True,
         )
@@ -103,17 +106,16 @@ def _files(name: str) -> dict[str, bytes]:
     """What an image is made from."""
     files = {path.name: path.read_bytes() for path in (_DIRECTORY / name).iterdir() if path.is_file()}
     if name == "worker":
-        lock = Path.cwd() / "requirements.lock"
-        if not lock.is_file():
-            raise SetupBroken(f"no {lock.name} in {lock.parent}: build images from the project's directory")
-        files[lock.name] = lock.read_bytes()
+        files[_LOCK.name] = _LOCK.read_bytes()
     return files
 
 
-def _arguments() -> dict[str, str]:
-    """What the caller asks to be built otherwise: BASE, CELERY_VERSION."""
-    asked = {"BASE": os.environ.get("BASE"), "CELERY_VERSION": os.environ.get("CELERY_VERSION")}
-    return {name: value for name, value in asked.items() if value}
+def _arguments(name: str) -> dict[str, str]:
+    """What the caller asks to be built otherwise."""
+    asked = {"BASE": os.environ.get("BASE")}
+    if name == "worker":
+        asked["REQUIREMENTS"] = os.environ.get(REQUIREMENTS)
+    return {argument: value for argument, value in asked.items() if value}
 
 
 def _base(client: docker.DockerClient) -> str:

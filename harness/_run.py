@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -71,16 +73,16 @@ def package_versions(python: str = sys.executable) -> dict[str, str]:
     return {**versions_of(python), "pytest": version("pytest"), "celery-conformance": version("celery-conformance")}
 
 
-def replay_command(node_id: str, run: Run, defect: str | None, python: str = sys.executable) -> str:
-    """One line to paste that runs a scenario again; `python` is the subject's interpreter."""
+def replay_command(node_id: str, run: Run, defect: str | None, more: Sequence[str] = ()) -> str:
+    """One line to paste that runs a scenario again; `more` are options that say where the subject is installed."""
     path = node_id.partition("[")[0] if defect else node_id
     here = Path(sys.executable)
     shown = Path(os.path.relpath(here)) if here.is_relative_to(Path.cwd()) else here
     flags = [f"--subject={run.subject}", f"--runtime={run.runtime}", f"--harness-seed={run.seed}"]
     flags += [f"--broker={run.broker}"] if run.broker != "redis" else []
-    flags += [f"--python={python}"] if python != sys.executable else []
+    flags += more
     flags += [f"--defect={defect}"] if defect else []
     # Where the scenarios are not part of the directory of the start, their own command knows where they are.
     if Path(node_id.partition("::")[0]).exists():
-        return " ".join([str(shown), "-m", "pytest", f"'{path}'", *flags])
-    return " ".join([str(shown.with_name("celery-conformance")), "run", f"--scenario='{path}'", *flags])
+        return shlex.join([str(shown), "-m", "pytest", path, *flags])
+    return shlex.join([str(shown.with_name("celery-conformance")), "run", f"--scenario={path}", *flags])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,12 +36,16 @@ LACKS: Mapping[str, Mapping[str, str]] = {
 
 @dataclass(frozen=True)
 class RuntimeChoice:
-    """What the user asked for; paths matter to `embedded` alone. Raises UsageError where it makes no sense."""
+    """What the user asked for; paths matter to `embedded` alone, a worker's `requirements` to `containers`.
+
+    Raises UsageError where it makes no sense.
+    """
 
     name: str
     broker: str = "redis"
     postgres_bin: Path | None = None
     redis_server: Path | None = None
+    requirements: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         """Refuse names that do not exist, and a broker that is not to be had."""
@@ -65,10 +70,13 @@ class RuntimeChoice:
             return check_servers(named_servers(with_rabbitmq=self.with_rabbitmq))
         _require_containers()
         from harness._engine import open_engine  # noqa: PLC0415
-        from harness._images import server_versions  # noqa: PLC0415
+        from harness._images import REQUIREMENTS, build_missing, server_versions  # noqa: PLC0415
 
         client = open_engine()
         try:
+            if self.requirements:
+                os.environ[REQUIREMENTS] = " ".join(self.requirements)  # for helpers, too
+                build_missing(client)
             return {**server_versions(client, with_rabbitmq=self.with_rabbitmq), "Docker": client.version()["Version"]}
         finally:
             client.close()

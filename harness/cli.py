@@ -57,6 +57,14 @@ def run(
     python: Annotated[
         Path | None, typer.Option(metavar="PATH", help="the interpreter of its environment; this one unless given")
     ] = None,
+    celery: Annotated[
+        str | None,
+        typer.Option(metavar="VERSION", help="run it with this version of Celery, in an environment made once"),
+    ] = None,
+    requirement: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="REQUIREMENT", help="and with this: kombu==5.3.7; may be repeated"),
+    ] = None,
     promise: Annotated[
         list[str] | None, typer.Option(metavar="ID", help="only this one, or this system; may be repeated")
     ] = None,
@@ -96,6 +104,8 @@ def run(
     options: Mapping[str, Any] = {
         "--subject": application or subject,
         "--python": python,
+        "--celery": celery,
+        "--with": requirement,
         "--promise": promise,
         "--severity": severity,
         "--runtime": runtime,

@@ -22,6 +22,7 @@ from harness._catalogue import SEVERITIES, Catalogue, Promise, load_catalogue
 from harness._cluster import Cluster, PromiseBroken, PromiseUnknown
 from harness._clusters import Clusters
 from harness._ending import BROKEN_SETUP, Ending, Settled, read_baseline, settle, write_baseline
+from harness._environments import environment_beside, requirements_for
 from harness._errors import HarnessError, SetupBroken, UsageError, unknown
 from harness._github import job_summary, workflow_commands
 from harness._local import LocalPrograms
@@ -68,7 +69,17 @@ class Conformance:
     def __init__(self, config: pytest.Config, catalogue: Catalogue) -> None:
         self.config = config
         self.catalogue = catalogue
+        requirements = requirements_for(config.getoption("--celery"), config.getoption("--with"))
         self.python: str = interpreter(config.getoption("--python"))
+        if requirements:
+            self.python = environment_beside(self.python, requirements)
+        self.placed = [
+            f"{option}={value}"
+            for option in ("--python", "--celery", "--with")
+            for given in [config.getoption(option)]
+            for value in (given if isinstance(given, list) else [given])
+            if value is not None
+        ]
         self.subject: Subject = load_subject(config.getoption("--subject") or "reference", self.python)
         levels: list[str] = [level.lower() for level in config.getoption("--severity")]
         for level in levels:
@@ -85,7 +96,7 @@ class Conformance:
             catalogue.defect(self.single_defect)
         runtime, broker = config.getoption("--runtime"), config.getoption("--broker")
         self.runtime = RuntimeChoice(
-            runtime, broker, config.getoption("--postgres-bin"), config.getoption("--redis-server")
+            runtime, broker, config.getoption("--postgres-bin"), config.getoption("--redis-server"), requirements
         )
         if runtime == "external" and config.getoption("--keep"):
             raise UsageError("--keep keeps what is on servers of the run's own; on those of others nothing may stay")
@@ -565,7 +576,7 @@ def _outcome(
         else {},
         sentence=_sentence(item),
         directory=str(world.directory.relative_to(conformance.run.directory)) if world else "",
-        again=replay_command(_scenario_id(item), conformance.run, defect, conformance.python),
+        again=replay_command(_scenario_id(item), conformance.run, defect, conformance.placed),
     )
 
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from harness import SetupBroken
-from harness._images import NAMES, image_name
+from harness import _images
+from harness._images import NAMES, REQUIREMENTS, image_name
 
 PROJECT = Path(__file__).parent.parent
 
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory with a lock file of its own, and no wish for another base or Celery."""
+    """A directory with a lock file of its own, and no wish for another base or other requirements."""
     shutil.copy(PROJECT / "requirements.lock", tmp_path)
-    monkeypatch.chdir(tmp_path)
-    for argument in ("BASE", "CELERY_VERSION"):
+    monkeypatch.setattr(_images, "_LOCK", tmp_path / "requirements.lock")
+    for argument in ("BASE", REQUIREMENTS):
         monkeypatch.delenv(argument, raising=False)
     return tmp_path
 
@@ -45,22 +45,21 @@ def test_another_lock_file_makes_another_worker(elsewhere: Path) -> None:
     assert [name for name in NAMES if before[name] != after[name]] == ["worker"]
 
 
-@pytest.mark.parametrize(("argument", "value"), [("BASE", "debian:trixie-slim"), ("CELERY_VERSION", "5.5.3")])
-def test_a_build_argument_makes_others(
-    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, argument: str, value: str
-) -> None:
+def test_another_base_makes_other_images(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is asked to be built otherwise never passes for what is built as usual."""
     before = names()
-    monkeypatch.setenv(argument, value)
+    monkeypatch.setenv("BASE", "debian:trixie-slim")
 
     after = names()
 
     assert not set(before.values()) & set(after.values())
 
 
-def test_without_a_lock_file_the_way_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Outside the project there is nothing to build a worker from."""
-    monkeypatch.chdir(tmp_path)
+def test_other_requirements_make_another_worker(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers need not be built again for another Celery."""
+    before = names()
+    monkeypatch.setenv(REQUIREMENTS, "celery[redis]==5.5.3")
 
-    with pytest.raises(SetupBroken, match=r"no requirements\.lock in .*: build images from the project's directory"):
-        image_name("worker")
+    after = names()
+
+    assert [name for name in NAMES if before[name] != after[name]] == ["worker"]

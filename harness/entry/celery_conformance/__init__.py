@@ -90,6 +90,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the interpreter in whose environment the subject is installed; this one unless given",
     )
     group.addoption(
+        "--celery",
+        default=None,
+        metavar="VERSION",
+        help="run the subject with this version of Celery, in an environment that is made once beside its own",
+    )
+    group.addoption(
+        "--with",
+        action="append",
+        default=[],
+        metavar="REQUIREMENT",
+        help="and with this, as pip has it: kombu==5.3.7; may be repeated",
+    )
+    group.addoption(
         "--runtime",
         default="embedded",
         metavar="NAME",
