@@ -148,10 +148,11 @@ def test_severities_do_not_slide(catalogue: Catalogue) -> None:
 
 
 def test_every_promise_says_something(catalogue: Catalogue) -> None:
-    """A title is short, and a statement is a sentence."""
+    """A title is short, a statement is a sentence, and so is the advice for whoever breaks it."""
     for promise in catalogue.promises.values():
         assert 0 < len(promise.title) <= 40, promise.id
         assert promise.statement.endswith("."), promise.id
+        assert promise.advice.endswith("."), promise.id
 
 
 def test_titles_are_unique(catalogue: Catalogue) -> None:
