@@ -19,8 +19,9 @@ from harness._local import inherited
 
 _LOOK = Path(__file__).parent / "workload" / "celery_conformance_look.py"
 _LOOK_S = 60.0
-_NOWHERE = "127.0.0.1:9"
+NOWHERE = "127.0.0.1:9"
 """Whatever an application is told by the environment to use leads here while it is looked at."""
+_NO_REDIS = f"redis://{NOWHERE}/0"
 _PYTHON = (3, 11)
 
 
@@ -40,16 +41,18 @@ class Looked:
     @property
     def takes_backend(self) -> bool:
         """Whether its results go where the environment says."""
-        return self.backend.get("host") == _NOWHERE
+        return self.backend.get("host") == NOWHERE
 
 
-def look(place: str, python: str = sys.executable) -> Looked:
-    """Look at `module:name`, started as its worker would be. Raises UsageError where it cannot be loaded."""
+def look(place: str, python: str = sys.executable, given: Mapping[str, str] | None = None) -> Looked:
+    """Look at `module:name`, started as its worker would be, with servers that are nowhere, or with what is given.
+
+    Raises UsageError where it cannot be loaded.
+    """
     environment = {
         **inherited(),
         "PYTHONPATH": str(Path.cwd()),
-        "CELERY_BROKER_URL": f"redis://{_NOWHERE}/0",
-        "CELERY_RESULT_BACKEND": f"redis://{_NOWHERE}/0",
+        **(given if given is not None else {"CELERY_BROKER_URL": _NO_REDIS, "CELERY_RESULT_BACKEND": _NO_REDIS}),
     }
     try:
         done = subprocess.run(
@@ -88,7 +91,7 @@ def refuse_unsuitable(found: Looked, *, own_backend: bool = False) -> None:
     if tuple(map(int, found.python.split(".")[:2])) < _PYTHON:
         raise UsageError(f"{place}: its interpreter is Python {found.python}; the workload needs 3.11 or newer")
     for way, host in found.broker.items():
-        if host != _NOWHERE:
+        if host != NOWHERE:
             raise UsageError(
                 f"{place} hard-codes its broker ({host}): CELERY_BROKER_URL has no effect on what it uses to {way}. "
                 f"Remove broker_{way}_url from its configuration, or let it follow the environment: nothing was started"

@@ -14,6 +14,8 @@ import redis
 from psycopg import sql
 from psycopg.rows import dict_row
 
+STATUSES = ("PENDING", "STARTED", "RETRY", "SUCCESS", "FAILURE", "REVOKED")
+"""Celery's own; whatever a registry calls them, records have these."""
 OWN_NAME = "celery-conformance"
 """How the harness's own connections are told from the subject's."""
 
@@ -68,19 +70,33 @@ class View(Protocol):
 
 
 class RegistryView:
-    """A registry table in Postgres, by its table and column names."""
+    """A registry table in Postgres, by its table and column names, and its own words for statuses where it has any.
+
+    Fields that it names in `json` are texts there, and JSON; `column.key` is a part of such a text.
+    """
 
     def __init__(self, url: str, registry: Mapping[str, Any], audit: Mapping[str, Any] | None) -> None:
         self._connection = psycopg.connect(
             url, autocommit=True, row_factory=dict_row, options="-c timezone=UTC", application_name=OWN_NAME
         )
         self._registry = registry
+        self._as_json = frozenset(registry.get("json", ()))
+        self._statuses: Mapping[str, str] = registry.get("statuses", {})
         self._audit = audit
 
     def record(self, task_id: str) -> Record | None:
         """The task's row."""
         row = self._connection.execute(_select(self._registry), [task_id]).fetchone()
-        return Record(**row) if row else None
+        if row is None:
+            return None
+        read = {name: _decoded(value) for name, value in row.items() if name in self._as_json}
+        for name, column in self._registry["columns"].items():
+            _, inside, key = column.partition(".")
+            if inside:
+                found = _decoded(row[name])
+                read[name] = found.get(key) if isinstance(found, dict) else None
+        words = {"task_id": task_id, "status": "", **row, **read}
+        return Record(**{**words, "status": self._statuses.get(words["status"], words["status"])})
 
     def audit(self, task_id: str) -> list[dict[str, Any]]:
         """The task's rows in the audit table."""
@@ -92,6 +108,8 @@ class RegistryView:
     def plant(self, values: Mapping[str, Any]) -> None:
         """Insert a row. Raises psycopg.Error when the database refuses it."""
         columns = self._registry["columns"]
+        own = {status: word for word, status in self._statuses.items()}
+        values = {name: own.get(value, value) if name == "status" else value for name, value in values.items()}
         statement = sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
             sql.Identifier(self._registry["table"]),
             sql.SQL(", ").join(sql.Identifier(columns[name]) for name in values),
@@ -143,9 +161,20 @@ class ResultBackendView:
             return
 
 
+def _decoded(text: object) -> object:
+    """What JSON says; a text that is none stays one."""
+    try:
+        return json.loads(text) if isinstance(text, str) else text
+    except ValueError:
+        return text
+
+
 def _select(table: Mapping[str, Any]) -> sql.Composed:
     columns = table["columns"]
-    named = [sql.SQL("{} AS {}").format(sql.Identifier(there), sql.Identifier(here)) for here, there in columns.items()]
+    named = [
+        sql.SQL("{} AS {}").format(sql.Identifier(there.partition(".")[0]), sql.Identifier(here))
+        for here, there in columns.items()
+    ]
     order = sql.SQL(" ORDER BY {}").format(sql.Identifier(table["order"])) if "order" in table else sql.SQL("")
     return sql.SQL("SELECT {} FROM {} WHERE {} = %s{}").format(
         sql.SQL(", ").join(named), sql.Identifier(table["table"]), sql.Identifier(columns["task_id"]), order

@@ -32,7 +32,8 @@ from harness._report import ScenarioOutcome
 from harness._run import Run, begin_run, package_versions, replay_command
 from harness._runtimes import LACKS, RuntimeChoice
 from harness._scratch import Scratch, default_root, prepare_root, refuse_closed, remove_run, sweep_leftovers
-from harness._subject import Subject, load_subject
+from harness._subject import CAPABILITIES, Subject
+from harness._subjects import load_subject
 from harness._verdict import Verdict
 
 if TYPE_CHECKING:
@@ -481,7 +482,7 @@ def _skip_what_cannot_be_judged(conformance: Conformance, needed: frozenset[str]
 def _missing(conformance: Conformance, needed: frozenset[str]) -> dict[str, str]:
     lacks = conformance.subject.lacks
     return {
-        name: lacks.get(name, "the subject lacks this capability")
+        name: lacks.get(name, f"it is not said of the subject that {CAPABILITIES[name]}")
         for name in sorted(needed - conformance.subject.capabilities)
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from harness import CAPABILITIES, Place, Timing, UsageError
 from harness._api import status_fields
-from harness._subject import load_subject
+from harness._subjects import load_subject
 
 PLACE = Place(
     "postgresql://postgres@127.0.0.1:1/db", "redis://127.0.0.1:2/3", "amqp://127.0.0.1:4/5", Timing(), Path("state")
@@ -205,7 +206,27 @@ def test_a_broken_subject_file_is_refused_with_its_mistake(tmp_path: Path, text:
     message = refusal(path)
 
     assert says in message
-    assert message.startswith(f"subject {path}: ")
+    assert re.match(rf"subject {re.escape(path)}(, line \d+)?: ", message)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (MINIMAL + "capabilites = []", 6),
+        (MINIMAL.replace('"record"', '"recrod"'), 4),
+        (MINIMAL + '\n[environment]\nA = "1"\nURL = "{postgres_ulr}"', 9),
+        (API.replace("status =", "state ="), 11),
+        (MINIMAL + '[api.paths]\nhealth = "/"', 6),
+        (MINIMAL + 'metrics.names."swept" = "a_total"', 6),
+        (MINIMAL.replace('name = "mine"', ""), None),
+    ],
+)
+def test_a_mistake_is_told_with_its_line(tmp_path: Path, text: str, line: int | None) -> None:
+    """The line of the key that is wrong, or of the table that lacks one; none where nothing stands that could be."""
+    told = re.match(r"subject \S+?(?:, line (\d+))?: ", refusal(write(tmp_path, text)))
+
+    assert told is not None
+    assert told[1] == (str(line) if line else None)
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:

@@ -246,5 +246,6 @@ _ACTIONS = {
 if __name__ == "__main__":
     logging.basicConfig(format="[%(asctime)s: %(levelname)s/client] %(message)s", level=logging.INFO)
     application = find_app(sys.argv[1])
+    application.loader.import_default_modules()  # Django is set up by this, as its own processes do by other means
     application.finalize()
     serve(application)

@@ -23,7 +23,7 @@ from rich.table import Table
 from harness import Cluster, NeverCame, Timing
 from harness._clusters import Clusters
 from harness._servers import POSTGRES_SETTINGS, open_redis
-from harness._subject import load_subject
+from harness._subjects import load_subject
 from reference_impl.settings import Settings
 from tests.bench.world import Bench, clusters_on, console
 

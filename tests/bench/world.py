@@ -15,7 +15,7 @@ from harness._clusters import Clusters
 from harness._local import LocalPrograms
 from harness._runtimes import RuntimeChoice
 from harness._scratch import Scratch, default_root
-from harness._subject import load_subject
+from harness._subjects import load_subject
 
 console = Console(highlight=False, soft_wrap=True)
 

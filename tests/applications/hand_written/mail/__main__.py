@@ -1,0 +1,5 @@
+"""`python -m mail` makes the table."""
+
+from mail.registry import TABLE, execute
+
+execute(TABLE)

@@ -1,0 +1,3 @@
+"""The shop's own harness, for its load tests."""
+
+ORDERS = 100

@@ -1,0 +1,1 @@
+"""A shop: an application with Celery and nothing beside it."""
