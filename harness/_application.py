@@ -21,7 +21,7 @@ _LOOK = Path(__file__).parent / "workload" / "celery_conformance_look.py"
 _LOOK_S = 60.0
 NOWHERE = "127.0.0.1:9"
 """Whatever an application is told by the environment to use leads here while it is looked at."""
-_NO_REDIS = f"redis://{NOWHERE}/0"
+NO_REDIS = f"redis://{NOWHERE}/0"
 _PYTHON = (3, 11)
 
 
@@ -52,7 +52,7 @@ def look(place: str, python: str = sys.executable, given: Mapping[str, str] | No
     environment = {
         **inherited(),
         "PYTHONPATH": str(Path.cwd()),
-        **(given if given is not None else {"CELERY_BROKER_URL": _NO_REDIS, "CELERY_RESULT_BACKEND": _NO_REDIS}),
+        **(given if given is not None else {"CELERY_BROKER_URL": NO_REDIS, "CELERY_RESULT_BACKEND": NO_REDIS}),
     }
     try:
         done = subprocess.run(

@@ -63,7 +63,13 @@ def load_subject(given: str, python: str = sys.executable) -> Subject:
 def _from_application(found: Looked) -> TomlSubject:
     """Whatever Celery itself promises, as far as this application's settings let it."""
     refuse_unsuitable(found)
-    bare = read_subject(_BUILT_IN / "bare-celery.toml")
+    capabilities, lacks = capabilities_of(found)
+    return replace(_bare(), name=found.place, app=found.place, capabilities=capabilities, lacks=lacks)
+
+
+def capabilities_of(found: Looked) -> tuple[frozenset[str], dict[str, str]]:
+    """What can be judged of an application without any tracker, and why the rest cannot."""
+    bare = _bare()
     lacks = dict(bare.lacks)
     if found.settings.get("task_ignore_result"):
         lacks |= dict.fromkeys(("record", "ends", "errors", "worker"), "task_ignore_result is set: nothing is stored")
@@ -71,7 +77,11 @@ def _from_application(found: Looked) -> TomlSubject:
         lacks["record"] = "task_track_started is off: a task that is executed is PENDING to whoever asks; set it"
     if not found.settings.get("result_extended"):
         lacks["worker"] = "result_extended is off: the result backend is not told which worker executed a task; set it"
-    return replace(bare, name=found.place, app=found.place, capabilities=bare.capabilities - lacks.keys(), lacks=lacks)
+    return bare.capabilities - lacks.keys(), lacks
+
+
+def _bare() -> TomlSubject:
+    return read_subject(_BUILT_IN / "bare-celery.toml")
 
 
 def _refuse_what_hard_codes(subject: TomlSubject, python: str) -> None:

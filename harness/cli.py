@@ -15,9 +15,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from harness._application import interpreter
 from harness._comparison import changes, version_changes
 from harness._ending import Ending
 from harness._errors import HarnessError
+from harness._new_subject import first_subject
 from harness._page import NAME, write_page
 from harness._past_runs import read_run, tell_apart
 
@@ -124,6 +126,29 @@ def run(
     listener = _Listener()
     code = pytest.main([*given, *(more or [])], plugins=[listener])
     raise typer.Exit(_exit_code(code, listener.ending))
+
+
+@app.command()
+def init(
+    application: Annotated[
+        str, typer.Option("--app", metavar="MODULE:NAME", help="the Celery application, as in celery -A")
+    ],
+    python: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="the interpreter of its environment; this one unless given")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="the file to write")] = Path("subject.toml"),
+) -> None:
+    """Write a first subject.toml, with comments, filled with what can be found out by looking at the application."""
+    if output.exists():
+        raise _refused(f"{output} is there already; name another with --output, or remove it")
+    try:
+        text = first_subject(application, interpreter(python), output)
+        output.write_text(text)
+    except HarnessError as error:
+        raise _refused(str(error)) from error
+    except OSError as error:
+        raise _refused(f"{output}: cannot be written: {error.strerror}") from error
+    typer.echo(f"{output}: look it over, then: celery-conformance run --subject {output}")
 
 
 @app.command()
