@@ -17,7 +17,7 @@ LOCKED := .venv/.locked
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo '  SUBJECT=reference|bare-celery|PATH.toml|module:Class   the tracker under test'
+	@echo '  SUBJECT=reference|bare-celery|proj.celery:app|PATH.toml   what is judged'
 	@echo '  RUNTIME=embedded|containers|external                   where servers and workers live'
 	@echo '  BROKER=redis|rabbitmq                                  what carries messages'
 	@echo '  PROVE=own|first                                        all of a bug'"'"'s scenarios, or until one catches it'

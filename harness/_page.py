@@ -23,6 +23,8 @@ ENTRIES_MAX = 5000
 """Of longer histories the timeline draws no more than the beginning."""
 _HERE = Path(__file__).parent / "page"
 _BROKEN = frozenset({Verdict.FAIL, Verdict.UNKNOWN})
+_NOT_JUDGED = frozenset({Verdict.SKIPPED, Verdict.NOT_APPLICABLE})
+"""Not shown at first where something is broken."""
 _ABSENT = {"verdict": "absent", "reason": "not looked at in this run", "scenarios": []}
 _WORDS = {verdict.value: verdict.replace("_", " ") for verdict in Verdict} | {"absent": "-"}
 
@@ -42,6 +44,7 @@ def write_page(path: Path, runs: Sequence[PastRun]) -> Path:
         runs=columns,
         systems=systems,
         verdicts=list(_WORDS),
+        put_away=_NOT_JUDGED if any(cell["verdict"] in _BROKEN for cell in cells) else (),
         present={cell["verdict"] for cell in cells},
         words=_WORDS,
         severities=SEVERITIES,

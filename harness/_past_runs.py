@@ -17,6 +17,7 @@ class PastRun:
 
     path: Path
     subject: str
+    name: str
     runtime: str
     broker: str
     seed: int
@@ -54,6 +55,7 @@ def read_run(given: Path) -> PastRun:
         return PastRun(
             path.resolve(),
             said["subject"],
+            said["name"],
             said["runtime"],
             said["broker"],
             said["seed"],
@@ -68,8 +70,8 @@ def read_run(given: Path) -> PastRun:
 
 
 def tell_apart(runs: Sequence[PastRun]) -> list[str]:
-    """A short name for each: its subject, and what else it takes to tell it from the others."""
-    names = [Path(run.subject).stem if run.subject.endswith(".toml") else run.subject for run in runs]
+    """A short name for each: its subject's, and what else it takes to tell it from the others."""
+    names = [run.name for run in runs]
     for more in (
         [f"on {run.where}" for run in runs],
         [f"Celery {run.versions.get('celery', '?')}" for run in runs],

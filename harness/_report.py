@@ -98,12 +98,13 @@ def promise_rows(outcomes: Iterable[ScenarioOutcome], shown: Sequence[Promise]) 
     return rows
 
 
-def write_report(run: Run, versions: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> Path:
-    """`report.json` in the run's directory."""
+def write_report(run: Run, name: str, versions: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> Path:
+    """`report.json` in the run's directory; `name` is what the subject calls itself."""
     counts = Counter(row["verdict"] for row in rows)
     report = {
         "schema": 1,
         "subject": run.subject,
+        "name": name,
         "runtime": run.runtime,
         "broker": run.broker,
         "seed": run.seed,

@@ -317,7 +317,7 @@ class Conformance:
             bad = any(row.missed or row.broken or (self.prove == "cross" and row.reaches_too_far) for row in rows)
         else:
             promises = self.promise_rows()
-            path = _report.write_report(self.run, self._versions(), promises)
+            path = _report.write_report(self.run, self.subject.name, self._versions(), promises)
             write_page(path.with_name(NAME), [read_run(path)])
             settled = self.settled()
             if into := self.config.getoption("--write-baseline"):

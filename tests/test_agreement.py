@@ -56,6 +56,7 @@ def written(home: Path, run: str, runtime: str, verdicts: dict[str, str]) -> Pat
         json.dumps(
             {
                 "subject": "reference",
+                "name": "reference",
                 "runtime": runtime,
                 "broker": "redis",
                 "seed": 1,

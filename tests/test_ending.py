@@ -137,7 +137,7 @@ def test_the_job_summary_is_a_table_of_what_is_not_kept() -> None:
 
 def past(versions: dict[str, str], *rows: dict[str, Any]) -> PastRun:
     """A run with these verdicts."""
-    return PastRun(Path("a/report.json"), "shop", "embedded", "redis", 1, versions, rows, {})
+    return PastRun(Path("a/report.json"), "shop", "shop", "embedded", "redis", 1, versions, rows, {})
 
 
 def test_changes_tell_first_what_broke() -> None:

@@ -52,6 +52,7 @@ def past_run(directory: Path, *, subject: str = "reference", verdict: str = "fai
     report: Mapping[str, Any] = {
         "schema": 1,
         "subject": subject,
+        "name": subject,
         "runtime": "embedded",
         "broker": "redis",
         "seed": 1,

@@ -83,7 +83,17 @@ def test_a_run_that_passes(tell: Callable[..., Told], project: Path, tmp_path: P
     assert str((told.directory / "report.json").relative_to(project)) in told.text
     assert (project / ".conformance" / "latest").resolve() == told.directory
 
-    assert report.keys() == {"schema", "subject", "runtime", "broker", "seed", "versions", "promises", "summary"}
+    assert report.keys() == {
+        "schema",
+        "subject",
+        "name",
+        "runtime",
+        "broker",
+        "seed",
+        "versions",
+        "promises",
+        "summary",
+    }
     assert [report[name] for name in ("schema", "subject", "runtime", "seed")] == [1, "reference", "embedded", 4711]
     assert report["versions"] == versions | {"postgres": servers[1], servers[2].lower(): servers[3]}
     assert {name: count for name, count in report["summary"].items() if count} == {"pass": 1}

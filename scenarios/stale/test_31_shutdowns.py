@@ -23,6 +23,7 @@ def test_warm(cluster: Cluster) -> None:
 
 
 @pytest.mark.promise("STALE-31")
+@pytest.mark.requires("audit")
 @pytest.mark.parametrize("patience_s", [None, "1.0"], ids=["cold", "soft"])
 def test_cold_and_soft(cluster: Cluster, patience_s: str | None) -> None:
     """SIGQUIT, at once or with patience: what still ends is recorded, what does not is closed or runs elsewhere."""
