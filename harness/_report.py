@@ -69,6 +69,10 @@ def promise_rows(outcomes: Iterable[ScenarioOutcome], shown: Sequence[Promise]) 
             continue
         verdict = max((outcome.verdict for outcome in found), key=SEVERITY.index, default=Verdict.UNCOVERED)
         reasons = [outcome.reason for outcome in found if outcome.verdict is verdict and outcome.reason]
+        passed = sum(outcome.verdict is Verdict.PASS for outcome in found)
+        if verdict is Verdict.SKIPPED and passed:
+            lacks = ", ".join(sorted({name for outcome in found for name in outcome.lacks}))
+            reasons = [f"{passed} of {len(found)} scenarios pass; the others need {lacks}"]
         rows.append(
             {
                 "id": promise.id,

@@ -90,6 +90,14 @@ def test_a_kept_promise_needs_no_advice(tmp_path: Path) -> None:
     assert "Ask for two witnesses." not in page(tmp_path, past_run(tmp_path / "a", verdict="pass"))
 
 
+def test_what_was_not_judged_is_put_away_where_something_is_broken(tmp_path: Path) -> None:
+    """The filter shows what is broken first, and what was skipped on demand."""
+    broken, skipped = past_run(tmp_path / "a"), past_run(tmp_path / "b", subject="other", verdict="skipped")
+
+    assert 'value="skipped">' in page(tmp_path, broken, skipped)
+    assert 'value="skipped" checked>' in page(tmp_path, skipped)
+
+
 def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
     """It refers to no other file and no network."""
     text = page(tmp_path, past_run(tmp_path / "a"))

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +218,7 @@ def outcome(verdict: Verdict, promise_id: str = "STALE-01", **said: Any) -> Scen
         ([Verdict.PASS, Verdict.FAIL, Verdict.UNKNOWN], Verdict.FAIL),
         ([Verdict.PASS, Verdict.UNKNOWN], Verdict.UNKNOWN),
         ([Verdict.SKIPPED, Verdict.UNKNOWN], Verdict.UNKNOWN),
-        ([Verdict.PASS, Verdict.SKIPPED], Verdict.SKIPPED),
+        ([Verdict.SKIPPED, Verdict.NOT_APPLICABLE], Verdict.SKIPPED),
         ([Verdict.PASS, Verdict.NOT_APPLICABLE], Verdict.PASS),
         ([Verdict.NOT_APPLICABLE], Verdict.NOT_APPLICABLE),
     ],
@@ -232,6 +232,17 @@ def test_the_gravest_verdict_stands(verdicts: list[Verdict], expected: Verdict) 
     assert row["reason"] == f"it is {expected}"
     assert [scenario["verdict"] for scenario in row["scenarios"]] == verdicts
     assert row["seconds"] == len(verdicts)
+
+
+def test_what_was_judged_in_part_says_so() -> None:
+    """Where some scenarios passed and others could not be judged, the reason counts them and names what it takes."""
+    skipped = replace(outcome(Verdict.SKIPPED), lacks={"audit": "there is no trail", "api": "nothing is served"})
+
+    (row,) = promise_rows([outcome(Verdict.PASS), outcome(Verdict.PASS), skipped], [promise()])
+
+    assert row["verdict"] is Verdict.SKIPPED
+    assert row["reason"] == "2 of 3 scenarios pass; the others need api, audit"
+    assert row["lacks"] == {"audit": "there is no trail", "api": "nothing is served"}
 
 
 def test_rows_follow_the_catalogue() -> None:
