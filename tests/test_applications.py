@@ -74,6 +74,22 @@ def test_an_application_as_it_is(conformance: Run, tmp_path: Path) -> None:
     assert (tmp_path / "plain/.conformance/latest/report.html").is_file()
 
 
+def test_inside_pytest_a_subject_means_the_scenarios(outside: dict[str, str], tmp_path: Path) -> None:
+    """Whatever the application's own tests are; these run as ever without a subject, with its own packages."""
+    place = tmp_path / "plain"
+    subprocess.run(["cp", "-r", str(APPLICATIONS / "plain"), str(place)], check=True)
+    (place / "pytest.ini").write_text("[pytest]\ntestpaths = own\npythonpath = .\n")
+    (place / "own").mkdir()
+    (place / "own/test_own.py").write_text("import harness\ndef test_own():\n    assert harness.ORDERS == 100\n")
+
+    def run(*arguments: str) -> str:
+        command = [str(COMMAND.with_name("pytest")), "-p", "no:schemathesis", "-p", "no:celery", *arguments]
+        return subprocess.run(command, cwd=place, env=outside, capture_output=True, text=True, check=False).stdout
+
+    assert "1 passed" in run("-q")
+    assert "STALE-26  high      pass" in run("--subject=shop.celery:app", "--promise", "STALE-26")
+
+
 def test_two_versions_of_celery_make_two_reports_and_a_comparison(conformance: Run, tmp_path: Path) -> None:
     """The subject runs with the version asked for; what changed is told."""
     chosen = ("--app", "shop.celery:app", "--promise", "STALE-26", "--jobs", "1")

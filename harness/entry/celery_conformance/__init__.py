@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 HOME = next(path for path in (HERE / "bundle", HERE.parents[2]) if (path / "harness").is_dir())
 """Where the packages `harness` and `scenarios` lie: beside this file, or in the project's checkout."""
 SCENARIOS = HOME / "scenarios"
+CATALOGUE = "catalogue.toml"
 _OURS = ("harness", "scenarios")
 
 
@@ -139,9 +140,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) -> None:
-    """Whoever names a subject and no tests means the scenarios."""
+    """Whoever names a subject and no tests means the scenarios, unless the project has some of its own."""
     given = early_config.known_args_namespace
-    if given.subject is not None and not given.file_or_dir and not early_config.getini("testpaths"):
+    own = (early_config.rootpath / path / CATALOGUE for path in early_config.getini("testpaths"))
+    if given.subject is not None and not given.file_or_dir and not any(path.is_file() for path in own):
         args.append(str(SCENARIOS))
 
 
@@ -149,7 +151,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config, args: list[str]) 
 def pytest_conformance_catalogue(config: pytest.Config) -> Path | None:
     """That of the scenarios, where any of them was named."""
     named = (config.invocation_params.dir / argument.partition("::")[0] for argument in config.args)
-    return SCENARIOS / "catalogue.toml" if any(path.is_relative_to(SCENARIOS) for path in named) else None
+    return SCENARIOS / CATALOGUE if any(path.is_relative_to(SCENARIOS) for path in named) else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
