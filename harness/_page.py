@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from harness._catalogue import SEVERITIES
 from harness._history import Entry, read_history
@@ -101,7 +102,5 @@ def _timeline(entries: Sequence[Entry], violations: Mapping[int, str]) -> Timeli
     return draw(entries[:ENTRIES_MAX], violations) if entries else None
 
 
-def _inlined(name: str) -> Any:
-    from markupsafe import Markup  # noqa: PLC0415 - Jinja2's own
-
+def _inlined(name: str) -> Markup:
     return Markup((_HERE / name).read_text())  # noqa: S704 - a file of the harness
