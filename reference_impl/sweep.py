@@ -25,7 +25,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, ParamSpec
@@ -34,7 +34,7 @@ from uuid import UUID
 import psutil
 from celery import Celery
 from sqlalchemy import Connection, Engine, Row, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from reference_impl import metrics
 from reference_impl.agent_progress import AgentProgress
@@ -370,6 +370,15 @@ def _only_sweeper(engine: Engine, lease_s: float) -> Iterator[Connection | None]
             connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _ONE_SWEEPER})
             connection.execute(text("RESET idle_session_timeout"))
             connection.commit()
+
+
+def await_other_sweeper(engine: Engine, within_s: float) -> None:
+    """Wait until nobody sweeps, for so long at most; whoever only tries now and then may always come too late."""
+    with engine.connect() as connection:
+        connection.execute(text(f"SET LOCAL lock_timeout = {max(1, int(within_s * 1000))}"))
+        with suppress(OperationalError):  # it takes longer
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_SWEEPER})
+        connection.rollback()
 
 
 def _pulse(connection: Connection, settings: Settings) -> bool:

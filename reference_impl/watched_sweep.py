@@ -10,7 +10,7 @@ from celery import Celery
 from sqlalchemy import Engine
 
 from reference_impl.settings import Settings
-from reference_impl.sweep import MISSING, SweepReport, sweep
+from reference_impl.sweep import MISSING, SweepReport, await_other_sweeper, sweep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,4 +43,7 @@ def watch_and_sweep(
         if not told and not report.skipped:
             told = True
             tell(f"watching the leases for up to {settings.lease_s:g} s ...")
-        time.sleep(min(0.1, settings.sweep_interval_s))  # paces the passes; the deadline above ends them
+        if report.skipped:
+            await_other_sweeper(engine, deadline - time.monotonic())
+        else:
+            time.sleep(min(0.1, settings.sweep_interval_s))  # paces the passes; the deadline above ends them

@@ -26,7 +26,7 @@ from reference_impl.models import Attempt, AuditEntry, Incarnation, SweepPulse, 
 from reference_impl.registry import Registry, Report
 from reference_impl.rollcall import RollCall, call_the_roll
 from reference_impl.settings import Settings, load_settings
-from reference_impl.sweep import _ONE_SWEEPER, MISSING, SweepReport, sweep
+from reference_impl.sweep import _ONE_SWEEPER, MISSING, SweepReport, await_other_sweeper, sweep
 
 LONG_AGO_S = 3600.0
 REDIS_DATABASE = 7
@@ -658,6 +658,24 @@ def test_a_second_sweeper_leaves(app: Celery, engine: Engine, make_settings: Mak
     assert report.findings == ()
     assert meanwhile == before
     assert sweep(engine, app, make_settings(), by="third").closed == 1
+
+
+def test_a_sweep_that_waits_for_another_one_comes_next(engine: Engine) -> None:
+    """It waits until the other is over, and no longer than it may; it holds nothing afterwards."""
+    lock = {"key": _ONE_SWEEPER}
+    with engine.connect() as other:
+        other.execute(text("SELECT pg_advisory_lock(:key)"), lock)
+        began = time.monotonic()
+        await_other_sweeper(engine, 0.2)
+        in_vain_s = time.monotonic() - began
+        waiting = threading.Thread(target=await_other_sweeper, args=(engine, 30.0))
+        waiting.start()
+        other.execute(text("SELECT pg_advisory_unlock(:key)"), lock)
+        waiting.join(10.0)
+
+        assert 0.2 <= in_vain_s < 5.0
+        assert not waiting.is_alive()
+        assert other.execute(text("SELECT pg_try_advisory_lock(:key)"), lock).scalar_one()
 
 
 def test_a_pass_leaves_no_lock_behind(app: Celery, engine: Engine, make_settings: MakeSettings) -> None:
