@@ -97,7 +97,7 @@ def test_a_run_that_passes(tell: Callable[..., Told], project: Path, tmp_path: P
     assert [report[name] for name in ("schema", "subject", "runtime", "seed")] == [1, "reference", "embedded", 4711]
     assert report["versions"] == versions | {"postgres": servers[1], servers[2].lower(): servers[3]}
     assert {name: count for name, count in report["summary"].items() if count} == {"pass": 1}
-    expected = {"id", "title", "severity", "statement", "advice", "verdict", "reason", "scenarios", "seconds"}
+    expected = {"id", "title", "severity", "statement", "advice", "verdict", "reason", "lacks", "scenarios", "seconds"}
     assert all(promise.keys() == expected for promise in report["promises"])
     (judged,) = report["promises"]
     assert (judged["id"], judged["title"], judged["severity"]) == ("STALE-08", "worker identity", "medium")

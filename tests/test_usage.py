@@ -79,7 +79,7 @@ def test_a_subject_class_that_does_not_import_is_told_with_the_cause(refused: Re
     """A class in a package that is not there is refused with the import's own words."""
     said = refused("--subject=no_such_package.trackers:Mine")
 
-    assert "subject 'no_such_package.trackers:Mine': cannot be loaded: ModuleNotFoundError" in said
+    assert "subject 'no_such_package.trackers:Mine': cannot be loaded" in said
     assert "No module named 'no_such_package'" in said
 
 

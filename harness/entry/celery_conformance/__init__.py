@@ -19,12 +19,14 @@ HOME = next(path for path in (HERE / "bundle", HERE.parents[2]) if (path / "harn
 """Where the packages `harness` and `scenarios` lie: beside this file, or in the project's checkout."""
 SCENARIOS = HOME / "scenarios"
 CATALOGUE = "catalogue.toml"
-_OURS = ("harness", "scenarios")
 
 
-def enter() -> None:
-    """Have `harness` and `scenarios` mean ours in this process. Raises ImportError where it has others already."""
-    for name in _OURS:
+def enter(*names: str) -> None:
+    """Have `harness` and `scenarios` mean ours in this process, as far as it has not imported others of these names.
+
+    Raises ImportError where it has one of `names`.
+    """
+    for name in names:
         loaded = sys.modules.get(name)
         if loaded is not None and not Path(str(loaded.__file__)).is_relative_to(HOME):
             raise ImportError(
@@ -37,7 +39,7 @@ def enter() -> None:
 
 def main() -> None:
     """The command `celery-conformance`."""
-    enter()
+    enter("harness", "scenarios")
     from harness.cli import app  # noqa: PLC0415 - known by this name from here on
 
     app()
@@ -160,7 +162,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if path is None:
         return
     try:
-        enter()
+        enter("harness", *(["scenarios"] if path == SCENARIOS / CATALOGUE else []))
     except ImportError as error:
         raise pytest.UsageError(str(error)) from error
     from harness import plugin  # noqa: PLC0415 - known by this name from here on
