@@ -12,7 +12,8 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness._history import TERMINAL, Entry, Kind
+from harness._executions import executions as true_executions
+from harness._history import TERMINAL, Entry, History, Kind
 
 TASKS_SHOWN = 12
 BARS_SHOWN = 200
@@ -138,28 +139,24 @@ class _Drawing:
         return lives
 
     def _executions(self, lives: dict[str, _Life]) -> list[_Execution]:
-        ends = {entry.value["execution"]: entry for entry in self._of(Kind.TRUTH, "end")}
-        deaths = [
-            (self._at(entry), set(entry.value.get("evidence", {}).get("killed", [])))
+        # The moment of a death is drawn where it was seen; that of the fault, from which checks count, is before it.
+        seen = {
+            (entry.value["target"], pid): self._at(entry)
             for entry in self._of(Kind.FAULT, type="landed")
-            if entry.f in _FINAL
-        ]
+            for pid in entry.value.get("evidence", {}).get("killed", [])
+        }
         executions = []
-        for entry in self._of(Kind.TRUTH, "start"):
-            name = str(entry.value["life"])
-            life = lives.setdefault(name, _Life(name, self._at(entry)))
-            end = ends.get(entry.value["execution"])
-            died = min(
-                (at for at, pids in deaths if entry.value["pid"] in pids and at >= self._at(entry)), default=None
-            )
-            if end is not None:
-                how = "returned" if end.value.get("returned") else f"raised {end.value.get('raised')}"
-                until = self._at(end)
-            elif died is not None or life.end is not None:
-                how, until = "died", died if died is not None else life.end or self._seconds
+        for run in true_executions(History(entries=list(self._entries))):
+            name = str(run.start.value["life"])
+            life = lives.setdefault(name, _Life(name, self._at(run.start)))
+            if run.end is not None:
+                how = "returned" if run.returned else f"raised {run.end.value.get('raised')}"
+                until = self._at(run.end)
+            elif run.dead or life.end is not None:
+                how, until = "died", seen[name, run.pid] if run.dead else life.end or self._seconds
             else:
                 how, until = "was not seen to end", self._seconds
-            executions.append(_Execution(str(entry.task), name, self._at(entry), until, how))
+            executions.append(_Execution(run.task, name, self._at(run.start), until, how))
         return executions
 
     def _processes(self, lives: Mapping[str, _Life], executions: Sequence[_Execution]) -> list[Lane]:
