@@ -25,7 +25,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Concatenate, ParamSpec
@@ -33,6 +33,7 @@ from uuid import UUID
 
 import psutil
 from celery import Celery
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
@@ -265,8 +266,7 @@ def sweep(
             rows = _read_suspects(this, lock)
             doubts = doubted(lock, this.progress, minimum_age_s=settings.minimum_age_s) if watched else set()
             lock.commit()
-            asked = [row for row in rows if watched or prove_broker or not (row.registered and row.silent_before)]
-            call = _call_the_roll(this, lock, asked, sought, doubts, prove_broker=prove_broker)
+            call = _call_the_roll(this, lock, rows, sought, doubts, watched=watched, prove_broker=prove_broker)
             if call is not None:
                 report = replace(report, broker_works=call.broker_works, broker_why=call.why)
                 report = replace(report, answered=tuple(sorted(call.incarnations)))
@@ -315,6 +315,7 @@ def _call_the_roll(
     sought: Sought,
     doubts: Collection[str],
     *,
+    watched: bool,
     prove_broker: bool,
 ) -> RollCall | None:
     """Once a pass, where there is somebody or something to ask for; a pass that notes nothing asks twice itself.
@@ -322,7 +323,13 @@ def _call_the_roll(
     While the leases have not been watched for long enough, nobody is asked whose silence is noted already: it could not
     be judged, and the pass after the watch would begin as much later.
     """
-    suspects = {str(row.incarnation_id) for row in rows if row.suspect and row.incarnation_id != this.own}
+    suspects = {
+        str(row.incarnation_id)
+        for row in rows
+        if row.suspect
+        and row.incarnation_id != this.own
+        and (watched or prove_broker or not (row.registered and row.silent_before))
+    }
     if not (prove_broker or suspects or sought.tasks or doubts):
         return None
     expected = suspects | sought.workers.keys() | set(doubts)
@@ -373,11 +380,17 @@ def _only_sweeper(engine: Engine, lease_s: float) -> Iterator[Connection | None]
 
 
 def await_other_sweeper(engine: Engine, within_s: float) -> None:
-    """Wait until nobody sweeps, for so long at most; whoever only tries now and then may always come too late."""
+    """Wait until nobody sweeps, for so long at most; whoever only tries now and then may always come too late.
+
+    Raises SQLAlchemy's errors when the database fails.
+    """
     with engine.connect() as connection:
         connection.execute(text(f"SET LOCAL lock_timeout = {max(1, int(within_s * 1000))}"))
-        with suppress(OperationalError):  # it takes longer
+        try:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_SWEEPER})
+        except OperationalError as error:
+            if not isinstance(error.orig, LockNotAvailable):
+                raise
         connection.rollback()
 
 
