@@ -1,4 +1,4 @@
-"""A Celery application as its user has it: what it is, told by its own environment, and a subject made of that.
+"""A Celery application as its user has it: what it is, told by its own environment.
 
 Nothing of it is imported here: another process looks, with the interpreter in whose environment it is installed.
 """
@@ -36,7 +36,6 @@ class Looked:
     settings: Mapping[str, Any]
     broker: Mapping[str, str]
     backend: Mapping[str, str | None]
-    tasks: tuple[str, ...]
 
     @property
     def takes_backend(self) -> bool:
@@ -54,20 +53,7 @@ def look(place: str, python: str = sys.executable, given: Mapping[str, str] | No
         "PYTHONPATH": str(Path.cwd()),
         **(given if given is not None else {"CELERY_BROKER_URL": NO_REDIS, "CELERY_RESULT_BACKEND": NO_REDIS}),
     }
-    try:
-        done = subprocess.run(
-            [python, str(_LOOK), place], env=environment, capture_output=True, text=True, timeout=_LOOK_S, check=False
-        )
-    except OSError as error:
-        raise UsageError(f"the interpreter {python} cannot be started: {error.strerror}") from error
-    except subprocess.TimeoutExpired as error:
-        raise UsageError(
-            f"{place}: it was not loaded within {_LOOK_S:.0f} s; does it connect when imported?"
-        ) from error
-    try:
-        said = json.loads(done.stdout)
-    except ValueError as error:
-        raise UsageError(f"{place}: {python} cannot look at it:\n{done.stderr[-2000:]}") from error
+    said = _said(python, environment, place)
     if "error" in said:
         raise UsageError(
             f"subject {place!r}: cannot be loaded by {python} in {Path.cwd()}: {said['error']}\n"
@@ -81,8 +67,29 @@ def look(place: str, python: str = sys.executable, given: Mapping[str, str] | No
         said.get("settings", {}),
         said.get("broker", {}),
         said.get("backend", {}),
-        tuple(said.get("tasks", ())),
     )
+
+
+def _said(python: str, environment: Mapping[str, str], place: str | None = None) -> dict[str, Any]:
+    what = place or "versions"
+    try:
+        done = subprocess.run(
+            [python, str(_LOOK), *([place] if place else [])],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_LOOK_S,
+            check=False,
+        )
+    except OSError as error:
+        raise UsageError(f"the interpreter {python} cannot be started: {error.strerror}") from error
+    except subprocess.TimeoutExpired as error:
+        raise UsageError(f"{what}: not told within {_LOOK_S:.0f} s; does it connect when imported?") from error
+    try:
+        said: dict[str, Any] = json.loads(done.stdout)
+    except ValueError as error:
+        raise UsageError(f"{what}: {python} cannot tell:\n{done.stderr[-2000:]}") from error
+    return said
 
 
 def refuse_unsuitable(found: Looked, *, own_backend: bool = False) -> None:
@@ -123,5 +130,7 @@ def interpreter(given: Path | None) -> str:
 
 def versions_of(python: str) -> dict[str, str]:
     """The versions of Celery and what matters beside it, as an interpreter finds them. Raises UsageError."""
-    found = look("celery:Celery", python)
-    return {"python": found.python, **found.versions}
+    said = _said(python, inherited())
+    if "celery" not in said["versions"]:
+        raise UsageError(f"{python}: Celery is not installed there; name the interpreter of an environment that has it")
+    return {"python": said["python"], **said["versions"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Settled:
     broken: Sequence[str] = ()
     unknown: Sequence[str] = ()
     accepted: Sequence[str] = ()
-    mended: Sequence[str] = field(default=())
+    mended: Sequence[str] = ()
     judged: int = 0
     setup_broken: bool = False
 
@@ -58,7 +58,7 @@ class Settled:
 def settle(rows: Iterable[Mapping[str, Any]], baseline: Baseline | None = None) -> Settled:
     """Hold the rows of a report against a baseline.
 
-    An accepted promise that is kept now is `mended`, and so is broken news for the list: it should be taken off it.
+    An accepted promise that is kept now is `mended`: the run fails until it is taken off the list.
     """
     verdicts = {row["id"]: row for row in rows}
     accepted = baseline.accepted if baseline else {}

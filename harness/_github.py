@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from harness._report import tally
 from harness._verdict import Verdict
 
 _SHOWN = {Verdict.FAIL: "error", Verdict.UNKNOWN: "warning"}
@@ -23,9 +23,7 @@ def workflow_commands(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def job_summary(subject: str, rows: Sequence[Mapping[str, Any]]) -> str:
     """Markdown: how many of each verdict, and a table of what is not kept."""
-    counts = Counter(row["verdict"] for row in rows)
-    told = ", ".join(f"{counts[verdict]} {verdict.replace('_', ' ')}" for verdict in Verdict if counts[verdict])
-    lines = [f"### Conformance of `{subject}`", "", told, ""]
+    lines = [f"### Conformance of `{subject}`", "", tally(rows), ""]
     unkept = [row for row in rows if row["verdict"] in _SHOWN]
     if unkept:
         lines += ["| promise | severity | verdict | what was found |", "|---|---|---|---|"]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from harness._application import NO_REDIS, look, refuse_unsuitable
 from harness._subject import CAPABILITIES
 from harness._subjects import capabilities_of
+from harness._templates import template
 
 DJANGO_RESULTS = "django_celery_results"
 _TEMPLATES = Path(__file__).parent / "subjects"
@@ -22,14 +21,7 @@ def first_subject(place: str, python: str, file: Path) -> str:
     refuse_unsuitable(found, own_backend=own_backend)
     django_results = backend.startswith(f"{DJANGO_RESULTS}.")
     capabilities, lacks = capabilities_of(found)
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 - TOML
-    )
-    return environment.get_template("yours.toml.j2").render(
+    return template(_TEMPLATES / "yours.toml.j2").render(
         place=found.place,
         file=file,
         name=found.place.partition(".")[0].partition(":")[0],

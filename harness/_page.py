@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness._catalogue import SEVERITIES
 from harness._history import Entry, read_history
 from harness._past_runs import PastRun, tell_apart
 from harness._report import offending
+from harness._templates import template
 from harness._timeline import Timeline, draw
 from harness._verdict import Verdict
 
@@ -32,16 +32,14 @@ _WORDS = {verdict.value: verdict.replace("_", " ") for verdict in Verdict} | {"a
 
 def write_page(path: Path, runs: Sequence[PastRun]) -> Path:
     """Write the page. Raises OSError."""
-    columns = [{**vars(run), "name": name} for run, name in zip(runs, tell_apart(runs), strict=True)]
+    names = tell_apart(runs)
+    columns = [{**vars(run), "name": name} for run, name in zip(runs, names, strict=True)]
     systems: dict[str, list[Mapping[str, Any]]] = {}
     for promise in _promises(runs):
         systems.setdefault(promise["id"].partition("-")[0], []).append(promise)
     cells = [cell for promises in systems.values() for promise in promises for cell in promise["cells"]]
-    environment = Environment(
-        loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    text = environment.get_template("report.html.j2").render(
-        title=f"Conformance of {' and '.join(tell_apart(runs))}",
+    text = template(_HERE / "report.html.j2").render(
+        title=f"Conformance of {' and '.join(names)}",
         runs=columns,
         systems=systems,
         verdicts=list(_WORDS),

@@ -135,16 +135,20 @@ def promise_table(rows: Sequence[Mapping[str, Any]]) -> Group:
         verdict = Text(row["verdict"].replace("_", " "), style=COLOURS[row["verdict"]])
         table.add_row(row["id"], row["severity"], verdict, f"{row['seconds']:.1f}", Text(told[:600]))
     uncovered = [row["id"] for row in rows if row["verdict"] is Verdict.UNCOVERED]
-    counts = Counter(row["verdict"] for row in rows)
-    parts = [f"{counts[verdict]} {verdict.replace('_', ' ')}" for verdict in Verdict if counts[verdict]]
     lines: list[Any] = [table, Text("")]
     skipped = [row for row in rows if row["verdict"] is Verdict.SKIPPED]
     if skipped:
         lines += [_lacking(skipped), Text("")]
     if uncovered:
         lines.append(Text(f"not yet covered ({len(uncovered)}): {_shortened(uncovered)}", style="dim"))
-    lines.append(Text(", ".join(parts)))
+    lines.append(Text(tally(rows)))
     return Group(*lines)
+
+
+def tally(rows: Iterable[Mapping[str, Any]]) -> str:
+    """How many promises have each verdict: `12 pass, 1 fail`."""
+    counts = Counter(row["verdict"] for row in rows)
+    return ", ".join(f"{counts[verdict]} {verdict.replace('_', ' ')}" for verdict in Verdict if counts[verdict])
 
 
 def _judged_in_part(row: Mapping[str, Any]) -> bool:

@@ -27,6 +27,10 @@ HERE = Path(__file__).parent
 SCENARIOS = HERE.parent / "scenarios"
 PLUGINS = ("celery_conformance", "xdist", "_hypothesis_pytestplugin")
 _STOPPED = 130
+_APPLICATION = typer.Option("--app", metavar="MODULE:NAME", help="the Celery application, as in celery -A")
+Interpreter = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="the interpreter of its environment; this one unless given")
+]
 
 app = typer.Typer(
     help="Judge what a Celery application, and whatever tracks its tasks, promises while workers die.",
@@ -50,15 +54,11 @@ class _Listener:
 
 @app.command()
 def run(
-    application: Annotated[
-        str | None, typer.Option("--app", metavar="MODULE:NAME", help="the Celery application, as in celery -A")
-    ] = None,
+    application: Annotated[str | None, _APPLICATION] = None,
     subject: Annotated[
         str | None, typer.Option(metavar="NAME", help="instead: a subject.toml, a class, reference or bare-celery")
     ] = None,
-    python: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="the interpreter of its environment; this one unless given")
-    ] = None,
+    python: Interpreter = None,
     celery: Annotated[
         str | None,
         typer.Option(metavar="VERSION", help="run it with this version of Celery, in an environment made once"),
@@ -130,12 +130,8 @@ def run(
 
 @app.command()
 def init(
-    application: Annotated[
-        str, typer.Option("--app", metavar="MODULE:NAME", help="the Celery application, as in celery -A")
-    ],
-    python: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="the interpreter of its environment; this one unless given")
-    ] = None,
+    application: Annotated[str, _APPLICATION],
+    python: Interpreter = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="the file to write")] = Path("subject.toml"),
 ) -> None:
     """Write a first subject.toml, with comments, filled with what can be found out by looking at the application."""

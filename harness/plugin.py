@@ -106,6 +106,8 @@ class Conformance:
         baseline: Path | None = config.getoption("--baseline")
         self.baseline = read_baseline(baseline, catalogue.promises) if baseline else None
         self.outcomes: list[ScenarioOutcome] = []
+        self.promises: list[dict[str, Any]] = []
+        self.settled = Settled()
         self.failures = 0
         self.total = 0
         self.leftovers: list[str] = []
@@ -257,7 +259,9 @@ class Conformance:
         lines = [
             f"conformance: subject {self.run.subject}, {where}, seed {self.run.seed}",
             f"servers: {', '.join(f'{product} {version}' for product, version in self.servers.items())}",
-            ", ".join(f"{name} {versions[name]}" for name in ("celery", "kombu", "redis", "python")),
+            ", ".join(
+                f"{name} {versions[name]}" for name in ("celery", "kombu", "redis", "python") if name in versions
+            ),
             f"run directory: {self.run.directory.relative_to(self.config.rootpath)}",
         ]
         if self.leftovers:
@@ -316,10 +320,11 @@ class Conformance:
             _report.write_proof(self.run, rows)
             bad = any(row.missed or row.broken or (self.prove == "cross" and row.reaches_too_far) for row in rows)
         else:
-            promises = self.promise_rows()
+            judged = [outcome for outcome in self.outcomes if not outcome.canary]
+            promises = self.promises = _report.promise_rows(judged, self.selected)
+            settled = self.settled = settle(promises, self.baseline)
             path = _report.write_report(self.run, self.subject.name, self._versions(), promises)
             write_page(path.with_name(NAME), [read_run(path)])
-            settled = self.settled()
             if into := self.config.getoption("--write-baseline"):
                 write_baseline(into, promises, self.baseline)
             if "GITHUB_STEP_SUMMARY" in os.environ:
@@ -341,14 +346,14 @@ class Conformance:
         if self.prove:
             self._print(_report.proof_table(_report.defect_rows(self.catalogue, self.outcomes)))
         else:
-            self._print(_report.promise_table(self.promise_rows()))
+            self._print(_report.promise_table(self.promises))
             self._tell_settled(terminalreporter)
         for name in ["proof.json"] if self.prove else ["report.json", NAME]:
             terminalreporter.line(f"{self.run.directory.relative_to(self.config.rootpath) / name}")
 
     def _tell_settled(self, terminal: TerminalReporter) -> None:
         """What the baseline makes of the verdicts, and what GitHub shows beside the code."""
-        settled = self.settled()
+        settled = self.settled
         if self.baseline is not None:
             if settled.accepted:
                 terminal.line(f"accepted by {self.baseline.path}: {', '.join(settled.accepted)}")
@@ -359,23 +364,14 @@ class Conformance:
                     f"kept now, and still in {self.baseline.path}; take them out: {', '.join(settled.mended)}", red=True
                 )
         if os.environ.get("GITHUB_ACTIONS") == "true":
-            for line in workflow_commands(self.promise_rows()):
+            for line in workflow_commands(self.promises):
                 terminal.line(line)
-
-    def settled(self) -> Settled:
-        """What the verdicts come to, beside the baseline where there is one."""
-        return settle(self.promise_rows(), self.baseline)
 
     def _failed_scenarios(self, promises: Sequence[str]) -> list[ScenarioOutcome]:
         return [each for each in self.outcomes if each.verdict is Verdict.FAIL and each.promise in promises]
 
     def _skipped_by_the_reference(self, promises: Sequence[Mapping[str, Any]]) -> bool:
         return self.run.subject == "reference" and any(row["verdict"] is Verdict.SKIPPED for row in promises)
-
-    def promise_rows(self) -> list[dict[str, Any]]:
-        """The rows of the report: what was asked for by name, uncovered promises included."""
-        outcomes = [outcome for outcome in self.outcomes if not outcome.canary]
-        return _report.promise_rows(outcomes, self.selected)
 
     def _versions(self) -> dict[str, str]:
         return self.versions | {product.lower(): version for product, version in self.servers.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -41,7 +42,7 @@ def conformance(outside: dict[str, str], tmp_path: Path) -> Run:
     def run(application: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         place = tmp_path / application
         if not place.exists():
-            subprocess.run(["cp", "-r", str(APPLICATIONS / application), str(place)], check=True)
+            shutil.copytree(APPLICATIONS / application, place)
         done = subprocess.run(
             [str(COMMAND), *arguments],
             cwd=place,
@@ -77,7 +78,7 @@ def test_an_application_as_it_is(conformance: Run, tmp_path: Path) -> None:
 def test_inside_pytest_a_subject_means_the_scenarios(outside: dict[str, str], tmp_path: Path) -> None:
     """Whatever the application's own tests are; these run as ever without a subject, with its own packages."""
     place = tmp_path / "plain"
-    subprocess.run(["cp", "-r", str(APPLICATIONS / "plain"), str(place)], check=True)
+    shutil.copytree(APPLICATIONS / "plain", place)
     (place / "pytest.ini").write_text("[pytest]\ntestpaths = own\npythonpath = .\n")
     (place / "own").mkdir()
     (place / "own/test_own.py").write_text("import harness\ndef test_own():\n    assert harness.ORDERS == 100\n")

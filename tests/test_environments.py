@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,14 @@ def test_it_is_made_once_and_has_the_rest_behind(tmp_path: Path, monkeypatch: py
     assert versions_of(made)["sqlalchemy"] == versions_of(sys.executable)["sqlalchemy"]
     subprocess.run([made, "-c", "import sqlalchemy, celery_conformance"], check=True)
     assert len(list((tmp_path / "celery-conformance" / "environments").iterdir())) == 1
+
+
+def test_an_interpreter_without_celery_is_refused(tmp_path: Path) -> None:
+    """Its name is told, and what it lacks."""
+    venv.create(tmp_path / "bare")
+
+    with pytest.raises(UsageError, match="bare/bin/python: Celery is not installed there"):
+        versions_of(str(tmp_path / "bare" / "bin" / "python"))
 
 
 def test_what_cannot_be_installed_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """Looks at what `module:name` is, in the environment in which it is installed, and prints that as one JSON line.
 
-Of a Celery application it tells where its broker and backend lead when the environment names others, and the
-settings on which it depends what can be judged. It connects to nothing. Runs on any Python 3, to be able to say which.
+Without a name it tells the versions of what is installed there, and imports none of it. Of a Celery application it
+tells where its broker and backend lead when the environment names others, and the settings on which it depends what
+can be judged. It connects to nothing. Runs on any Python 3, to be able to say which.
 """
 
 import json
@@ -15,23 +16,16 @@ TOLD = (
     "task_track_started",
     "task_ignore_result",
     "task_always_eager",
-    "task_serializer",
     "task_create_missing_queues",
-    "task_acks_late",
-    "task_reject_on_worker_lost",
     "accept_content",
     "result_extended",
-    "result_expires",
-    "result_backend",
-    "broker_transport_options",
-    "worker_prefetch_multiplier",
 )
 PACKAGES = ("celery", "kombu", "billiard", "redis", "django", "django-celery-results", "sqlalchemy", "psycopg")
 
 
 def look(place: str) -> dict:
     """What is there; `error` where it cannot be told."""
-    told = {"python": ".".join(map(str, sys.version_info[:3])), "versions": versions()}
+    told = installed()
     module, _, name = place.partition(":")
     try:
         found = import_module(module)
@@ -55,19 +49,18 @@ def look(place: str) -> dict:
     told["broker"] = {"read": host_of(found.connection_for_read()), "write": host_of(found.connection_for_write())}
     told["backend"] = backend_of(found)
     told["settings"] = {name: shown(found.conf.get(name)) for name in TOLD}
-    told["tasks"] = sorted(task for task in found.tasks if not task.startswith("celery."))
     return told
 
 
-def versions() -> dict:
-    """Of what is installed there."""
+def installed() -> dict:
+    """The interpreter's version, and those of what is installed."""
     found = {}
     for package in PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return {"python": ".".join(map(str, sys.version_info[:3])), "versions": found}
 
 
 def host_of(connection: object) -> str:
@@ -100,4 +93,4 @@ if __name__ == "__main__":
     answers = os.dup(1)
     os.dup2(2, 1)  # whatever the application prints must not look like the answer
     with os.fdopen(answers, "w") as into:
-        into.write(json.dumps(look(sys.argv[1])))
+        into.write(json.dumps(look(sys.argv[1]) if sys.argv[1:] else installed()))
