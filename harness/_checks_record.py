@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from harness._executions import executions
 from harness._history import Entry, History, Kind
 from harness._verdict import Check, Finding, Inquiry
 
@@ -330,13 +331,13 @@ def _no_naive_comparison(inquiry: Inquiry, history: History) -> None:
 
 
 def _heartbeats_true(inquiry: Inquiry, history: History, task: str, tolerance_s: float) -> None:
-    """Each heartbeat is aware, and lies between the true start and the moment at which it was first seen."""
-    starts = history.truth("start", task)
+    """Each heartbeat is aware, and lies between what began the task and the moment at which it was first seen."""
+    runs = executions(history, task)
     beats: dict[str, Entry] = {}
     for entry in history.observations("record", task):
         if "last_heartbeat" in entry.value:
             beats.setdefault(entry.value["last_heartbeat"], entry)
-    if beats and not starts:
+    if beats and not runs:
         inquiry.lacking(f"the true start of {task}")
         return
     for text, entry in beats.items():
@@ -344,12 +345,12 @@ def _heartbeats_true(inquiry: Inquiry, history: History, task: str, tolerance_s:
         if moment.utcoffset() != timedelta(0):
             inquiry.broken("naive-time", f"{task}: the heartbeat {text} is not aware UTC", entry)
         elif (
-            not starts[0].moment - timedelta(seconds=tolerance_s)
+            not runs[0].taken_up.moment - timedelta(seconds=tolerance_s)
             <= moment
             <= entry.moment + timedelta(seconds=tolerance_s)
         ):
-            message = f"{task}: a heartbeat of {text} was seen at {entry.wall}, it started at {starts[0].wall}"
-            inquiry.broken("wrong-clock", message, starts[0], entry)
+            message = f"{task}: a heartbeat of {text} was seen at {entry.wall}, it started at {runs[0].start.wall}"
+            inquiry.broken("wrong-clock", message, runs[0].start, entry)
         else:
             inquiry.seen()
 
@@ -369,20 +370,21 @@ def _trail_true(inquiry: Inquiry, history: History, task: str, tolerance_s: floa
 def _compare(
     inquiry: Inquiry, history: History, task: str, said: Mapping[str, datetime], tolerance_s: float, seen: Entry
 ) -> None:
+    runs = executions(history, task)
     known = {
-        "queued_at": history.select(Kind.OPERATION, "publish", task=task, type="ok"),
-        "started_at": history.truth("start", task),
-        "completed_at": history.truth("end", task),
+        "queued_at": [(entry, entry) for entry in history.select(Kind.OPERATION, "publish", task=task, type="ok")],
+        "started_at": [(run.taken_up, run.start) for run in runs],
+        "completed_at": [(entry, entry) for entry in history.truth("end", task)],
     }
+    tolerance = timedelta(seconds=tolerance_s)
     for name in said:
-        entries = known[name]
-        if not entries:
+        if not known[name]:
             inquiry.lacking(f"the true time of {name} of {task}")
             continue
-        off = abs((said[name] - entries[0].moment.astimezone(UTC)).total_seconds())
-        if off > tolerance_s:
-            message = f"{task}: {name} is {said[name].isoformat()} in the {seen.f}, it was {entries[0].wall}"
-            inquiry.broken("wrong-clock", message, entries[0], seen)
+        earliest, latest = known[name][0]
+        if not earliest.moment - tolerance <= said[name] <= latest.moment + tolerance:
+            message = f"{task}: {name} is {said[name].isoformat()} in the {seen.f}, it was {latest.wall}"
+            inquiry.broken("wrong-clock", message, latest, seen)
         else:
             inquiry.seen()
 

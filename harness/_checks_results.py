@@ -14,6 +14,7 @@ from harness._verdict import Check, Finding, Inquiry
 _RESULTS = frozenset({"result", "result-within"})
 _STATUSES = frozenset({"status", "get", "wait", "wait-within"})
 _CLOCKS_AGREE = timedelta(seconds=0.25)
+_OFF_AT_MOST = timedelta(seconds=1.0)
 """By so much the database's clock and the harness's may differ, and what is stored may be rounded."""
 
 
@@ -279,11 +280,12 @@ def _status_against(inquiry: Inquiry, entry: Entry, runs: list[Any]) -> None:
     else:
         # The journal's monotonic clock against the wall clock of the moment at which the answer was noted.
         noted = entry.moment
-        ended = noted - timedelta(seconds=entry.at - last.end.at)
-        began = noted - timedelta(seconds=entry.at - last.start.at)
-        for what, told, true in (("end", completed, ended), ("start", started, began)):
-            if abs(told - true) > timedelta(seconds=1.0):
-                inquiry.broken("wrong-time", f"{entry.task}: its {what} was at {true}, and is told as {told}", entry)
+        ended, began, taken_up = (
+            noted - timedelta(seconds=entry.at - known.at) for known in (last.end, last.start, last.taken_up)
+        )
+        for what, told, earliest, latest in (("end", completed, ended, ended), ("start", started, taken_up, began)):
+            if not earliest - _OFF_AT_MOST <= told <= latest + _OFF_AT_MOST:
+                inquiry.broken("wrong-time", f"{entry.task}: its {what} was at {latest}, and is told as {told}", entry)
         run_s = fields.get("run_seconds")
         if run_s is None or abs(run_s - (completed - started).total_seconds()) > _CLOCKS_AGREE.total_seconds():
             inquiry.broken("wrong-time", f"{entry.task} ran for {completed - started}, told as {run_s} s", entry)

@@ -9,7 +9,10 @@ from harness._history import Entry, History
 
 @dataclass(frozen=True)
 class Execution:
-    """One execution of one task; `end` is None while it runs, and for ever once `killed_at` is set."""
+    """One execution of one task; `end` is None while it runs, and for ever once `killed_at` is set.
+
+    `start` is when the task's own code began; `received`, where that was noted, when its worker had the message.
+    """
 
     task: str
     id: str
@@ -18,6 +21,12 @@ class Execution:
     start: Entry
     end: Entry | None
     killed_at: float | None
+    received: Entry | None = None
+
+    @property
+    def taken_up(self) -> Entry:
+        """The last that is known to have been before any of it began, whatever tracks it having done its part first."""
+        return self.received or self.start
 
     @property
     def dead(self) -> bool:
@@ -54,6 +63,7 @@ def executions(history: History, task: str | None = None) -> list[Execution]:
     """Every execution, in the order of their starts."""
     killed = killed_processes(history)
     ends = {entry.value["execution"]: entry for entry in history.truth("end")}
+    receptions = history.truth("received", task)
     found = []
     for start in history.truth("start", task):
         assert start.task is not None
@@ -61,7 +71,13 @@ def executions(history: History, task: str | None = None) -> list[Execution]:
         end, killed_at = ends.get(identity), killed.get((start.value["life"], pid))
         if killed_at is not None and killed_at < start.at:
             killed_at = None  # another process of the same number, later
-        found.append(Execution(start.task, identity, pid, start.process, start, end, killed_at))
+        before = [
+            entry
+            for entry in receptions
+            if entry.task == start.task and entry.process == start.process and entry.at <= start.at
+        ]
+        received = before[-1] if before else None
+        found.append(Execution(start.task, identity, pid, start.process, start, end, killed_at, received))
     return sorted(found, key=lambda execution: execution.start.at)
 
 

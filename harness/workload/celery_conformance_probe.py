@@ -647,6 +647,12 @@ def _child_starts(**_: object) -> None:
         move_clock(moment)
 
 
+@signals.task_received.connect(weak=False)
+def _received(request: Any, **_: object) -> None:
+    if request.name.startswith("conformance.") and request.name != noop.name:
+        journal("received", request.id)
+
+
 @signals.worker_ready.connect(weak=False)
 def _ready(sender: Any, **_: object) -> None:
     journal("worker ready", node=str(sender.hostname))
