@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -233,14 +233,33 @@ def expiry_effective(task: str, *, result_s: float) -> Check:
             elif abs((expires - completed).total_seconds() - result_s) > _CLOCKS_AGREE.total_seconds():
                 inquiry.broken("wrong-expiry", f"it expires after {expires - completed}, not {result_s:g} s", entry)
             inquiry.seen()
-        for entry in stored:
-            ttl_s = entry.value["ttl_s"]
-            if ttl_s is None or ttl_s > result_s:
-                inquiry.broken("kept-for-longer", f"the backend keeps it for {ttl_s} s, not {result_s:g} s", entry)
-            inquiry.seen()
+        _kept_no_longer(inquiry, stored, result_s)
         return inquiry.finding("results are kept for as long as was set")
 
     return Check("expiry-effective", examine)
+
+
+def forgotten_by_backend(task: str, *, within_s: float) -> Check:
+    """The result backend itself forgets a result in time, as told by notes `stored`. Violation: `kept-for-longer`."""
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("forgotten-by-backend")
+        stored = [entry for entry in history.observations("stored", task) if entry.value["bytes"]]
+        if not stored:
+            inquiry.lacking(f"what the backend has of {task}")
+        _kept_no_longer(inquiry, stored, within_s)
+        return inquiry.finding(f"results are kept for no longer than {within_s:g} s")
+
+    return Check("forgotten-by-backend", examine)
+
+
+def _kept_no_longer(inquiry: Inquiry, stored: Sequence[Entry], within_s: float) -> None:
+    for entry in stored:
+        ttl_s = entry.value["ttl_s"]
+        if ttl_s is None or ttl_s > within_s:
+            lasts = "for ever" if ttl_s is None else f"for {ttl_s:g} s"
+            inquiry.broken("kept-for-longer", f"the backend keeps it {lasts}, not for {within_s:g} s", entry)
+        inquiry.seen()
 
 
 _KINDS = {200: "available", 202: "pending", 404: "unknown", 410: "expired", 409: "failed"}

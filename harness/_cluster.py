@@ -462,6 +462,10 @@ class Cluster:
         said: str = self.client().ask("describe", arguments=packed(args, kwargs), serializer=serializer, make=make)
         return said
 
+    def described(self, value: object, serializer: str = "json") -> str:
+        """A value in the words in which `result` notes it, after its way through a serializer."""
+        return self.describe([value], {}, serializer).removeprefix("[[").removesuffix("], {}]")
+
     def result(self, task: Task) -> Mapping[str, Any]:
         """Wait for the task's result as the application's callers do, and note it."""
         timeout = self.timing.patience_s

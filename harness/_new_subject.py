@@ -21,6 +21,8 @@ def first_subject(place: str, python: str, file: Path) -> str:
     refuse_unsuitable(found, own_backend=own_backend)
     django_results = backend.startswith(f"{DJANGO_RESULTS}.")
     capabilities, lacks = capabilities_of(found)
+    if own_backend:
+        capabilities -= {"result-ttl"}
     return template(_TEMPLATES / "yours.toml.j2").render(
         place=found.place,
         file=file,

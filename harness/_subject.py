@@ -21,6 +21,8 @@ CAPABILITIES = {
     "heartbeat": "the record tells when its execution last gave a sign of life",
     "ends": "the record keeps its end",
     "errors": "a failure keeps its type and message",
+    "results": "what a task returned is read through Celery's own result classes",
+    "result-ttl": "the result backend is Redis, which itself forgets a result in time",
     "sweep-command": "a command sweeps on demand and tells what it found",
     "audit": "transitions leave a trail",
     "registry-table": "records lie in a Postgres table",

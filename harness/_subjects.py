@@ -72,7 +72,8 @@ def capabilities_of(found: Looked) -> tuple[frozenset[str], dict[str, str]]:
     bare = _bare()
     lacks = dict(bare.lacks)
     if found.settings.get("task_ignore_result"):
-        lacks |= dict.fromkeys(("record", "ends", "errors", "worker"), "task_ignore_result is set: nothing is stored")
+        stored = ("record", "ends", "errors", "worker", "results", "result-ttl")
+        lacks |= dict.fromkeys(stored, "task_ignore_result is set: nothing is stored")
     elif not found.settings.get("task_track_started"):
         lacks["record"] = "task_track_started is off: a task that is executed is PENDING to whoever asks; set it"
     if not found.settings.get("result_extended"):

@@ -158,7 +158,7 @@ def read_subject(path: Path) -> TomlSubject:
         analysis=_analysis(table.get("analysis")),
         analysis_variables=table.get("analysis", {}).get("environment", {}),
         expiry_file=table.get("expiry", {}).get("file"),
-        expiry_variables=table.get("expiry", {}).get("environment", {}),
+        expiry_variables=table.get("expiry", {}).get("environment", _CELERYS_OWN_EXPIRY),
         expiry_file_variables=table.get("expiry", {}).get("file_environment", {}),
         agents=_agents(table.get("agents")),
     )
@@ -194,6 +194,8 @@ def _analysis(section: Mapping[str, Any] | None) -> AnalysisShape | None:
     return AnalysisShape(section["run"], section.get("table", ""), section.get("queue", "celery"), columns)
 
 
+_CELERYS_OWN_EXPIRY = {"CELERY_CONFORMANCE_RESULT_EXPIRES": "{expiry_result_s}"}
+"""Read by the workload, for what has no words of its own for that."""
 _COLUMNS = {
     "registry": frozenset(field.name for field in fields(Record)),
     "audit": frozenset({"task_id", "from_status", "to_status", "refused", "at", "who", "why"}),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from harness._page import NAME, write_page
 from harness._past_runs import read_run
 from harness._report import ScenarioOutcome
 from harness._run import Run, begin_run, package_versions, replay_command
+from harness._running import RunningLine
 from harness._runtimes import LACKS, RuntimeChoice
 from harness._scratch import Scratch, default_root, prepare_root, refuse_closed, remove_run, sweep_leftovers
 from harness._subject import CAPABILITIES, Subject
@@ -108,11 +110,11 @@ class Conformance:
         self.outcomes: list[ScenarioOutcome] = []
         self.promises: list[dict[str, Any]] = []
         self.settled = Settled()
+        self._running: RunningLine | None = None
         self.failures = 0
         self.total = 0
         self.leftovers: list[str] = []
         self.stuck: list[str] = []
-        self._running: dict[str, str] = {}
         self._clusters: Clusters | None = None
         words: dict[str, str] | None = getattr(config, "workerinput", {}).get("conformance_run")
         self.is_helper = words is not None
@@ -271,17 +273,19 @@ class Conformance:
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Show on a terminal what runs now."""
-        self._running[nodeid] = nodeid.rpartition("::")[2]
-        self._show_running()
+        if self._live and self._running is None:
+            terminal: Any = self.config.pluginmanager.get_plugin("terminalreporter")
+            self._running = RunningLine(lambda text: terminal._tw.write(text, flush=True), terminal._tw.fullwidth)  # noqa: SLF001
+        if self._running is not None:
+            directory = self.run.directory / "scenarios" / _file_name(nodeid)
+            self._running.began(nodeid.rpartition("::")[2], directory)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect outcomes; one line a scenario, as it ends."""
         text: str | None = getattr(report, "conformance", None)
         self.failures += report.failed
-        if report.when == "teardown":
-            self._running.pop(report.nodeid, None)
-            self._clear_running()
-            self._show_running()
+        if report.when == "teardown" and self._running is not None:
+            self._running.ended(report.nodeid.rpartition("::")[2])
         if text is None or self.is_helper:
             return
         outcome = ScenarioOutcome.from_text(text)
@@ -293,11 +297,11 @@ class Conformance:
         if outcome.defect and self.prove and not outcome.canary:
             word = "red" if outcome.red else f"not red ({word})"
         name = outcome.scenario.rpartition("::")[2]
-        self._clear_running()
-        self._line(
-            f"[{len(self.outcomes):3d}/{self.total}] {word:8} {outcome.promise:10} {name}  {outcome.seconds:.1f} s"
-        )
-        self._show_running()
+        with self._running.aside() if self._running else nullcontext():
+            terminal.ensure_newline()
+            terminal.write_line(
+                f"[{len(self.outcomes):3d}/{self.total}] {word:8} {outcome.promise:10} {name}  {outcome.seconds:.1f} s"
+            )
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.CollectReport | pytest.TestReport) -> tuple[str, str, str] | None:
@@ -312,9 +316,10 @@ class Conformance:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the reports and settle the exit code."""
+        if self._running is not None:
+            self._running.stop()
         if self.is_helper or self.config.option.collectonly or not self.outcomes:
             return
-        self._clear_running()
         if self.prove:
             rows = _report.defect_rows(self.catalogue, self.outcomes)
             _report.write_proof(self.run, rows)
@@ -341,7 +346,6 @@ class Conformance:
         """The table."""
         if not self.outcomes or self.config.option.collectonly:
             return
-        self._clear_running()
         terminalreporter.section("proof" if self.prove else "promises")
         if self.prove:
             self._print(_report.proof_table(_report.defect_rows(self.catalogue, self.outcomes)))
@@ -388,22 +392,6 @@ class Conformance:
     def _live(self) -> bool:
         terminal: Any = self.config.pluginmanager.get_plugin("terminalreporter")
         return bool(terminal is not None and terminal.isatty and not self.is_helper)
-
-    def _line(self, text: str) -> None:
-        terminal: Any = self.config.pluginmanager.get_plugin("terminalreporter")
-        terminal.ensure_newline()
-        terminal.write_line(text)
-
-    def _show_running(self) -> None:
-        if self._live and self._running:
-            terminal: Any = self.config.pluginmanager.get_plugin("terminalreporter")
-            text = f"  running: {', '.join(self._running.values())}"
-            terminal._tw.write(f"\r\x1b[K{text[: terminal._tw.fullwidth - 1]}", flush=True)  # noqa: SLF001
-
-    def _clear_running(self) -> None:
-        if self._live:
-            terminal: Any = self.config.pluginmanager.get_plugin("terminalreporter")
-            terminal._tw.write("\r\x1b[K", flush=True)  # noqa: SLF001
 
 
 @pytest.fixture

@@ -26,8 +26,10 @@ BUGS = {
     "STALE-32": "an error without a message says nothing of the limit",
     "STALE-36": "the record of a publication that failed stays",
     "STALE-41": "a revoked task keeps neither who revoked it nor why",
+    "RESULT-04": "Celery's own: what its serializer of results cannot take fails the work that was done",
+    "RESULT-16": "Celery's own: a task that returned is a failure when the result backend is away for long",
 }
-"""What the registry written by hand does wrong."""
+"""What the registry written by hand does wrong, and Celery beside it."""
 KEPT = {"STALE-04", "STALE-26", "STALE-27"}
 """What it does right, of what can be judged of it as a whole."""
 
@@ -129,7 +131,7 @@ def test_a_first_subject_file_can_be_used_at_once(conformance: Run, tmp_path: Pa
     subject = read_subject(tmp_path / "plain/subject.toml")
     assert made.returncode == 0
     assert subject.app == "shop.celery:app"
-    assert subject.capabilities == {"record", "worker", "ends", "errors"}
+    assert subject.capabilities == {"record", "worker", "ends", "errors", "results"}
     assert again.returncode == 2
     assert "is there already" in again.stderr
 

@@ -213,6 +213,7 @@ partial = harness.partial_kept("t", good={"n": 1}, bad={"l": "lock"})
 streamed = harness.large_streamed("t", size=9, sha256="ab", inline_bytes=5, memory_bytes=100)
 explained = harness.error_told("t", code="exception", words={"type": ["ValueError"]}, secrets=["hunter2"])
 expiring = harness.expiry_effective("t", result_s=3.0)
+forgotten = harness.forgotten_by_backend("t", within_s=3.0)
 
 agreeing = harness.surfaces_agree(["t"], ("api", "cli"))
 sane = harness.progress_sane(["t"], malformed=["t"], log="w1")
@@ -910,6 +911,7 @@ PASSING += [
     (streamed, in_pieces()),
     (explained, explaining(ERROR)),
     (expiring, lapsing()),
+    (forgotten, scene().saw("stored", 7, "t", bytes=2, ttl_s=1.0)),
     (agreeing, two_surfaces()),
     (sane, progressing(PROGRESS, NO_SENSE)),
     (sane, progressing(None, NO_SENSE)),
@@ -959,6 +961,8 @@ FAILING += [
     (explained, explaining(ERROR, "password=hunter2"), "secret-told"),
     (expiring, lapsing(after_s=4.0), "wrong-expiry"),
     (expiring, lapsing(ttl_s=None), "kept-for-longer"),
+    (forgotten, scene().saw("stored", 7, "t", bytes=2, ttl_s=None), "kept-for-longer"),
+    (forgotten, scene().saw("stored", 7, "t", bytes=2, ttl_s=3.5), "kept-for-longer"),
     (
         expiring,
         answered(asked="status", fields={"status": "SUCCESS"}).saw("stored", 7, "t", bytes=2, ttl_s=1.0),
@@ -1018,6 +1022,8 @@ UNKNOWN += [
     (streamed, scene(), "what the backend has of it"),
     (explained, answered(asked="status", fields={"error": ERROR}), "from the API and from a command"),
     (expiring, scene(), "a status of t"),
+    (forgotten, scene(), "what the backend has of t"),
+    (forgotten, scene().saw("stored", 7, "t", bytes=0, ttl_s=None), "what the backend has of t"),
 ]
 
 

@@ -51,6 +51,9 @@ if PATIENCE := os.environ.get("CELERY_CONFORMANCE_RESULT_RETRIES"):
         "retry_policy": {"max_retries": int(PATIENCE), "interval_start": 0, "interval_step": 0.1, "interval_max": 0.1},
     }
 
+if EXPIRES_S := os.environ.get("CELERY_CONFORMANCE_RESULT_EXPIRES"):
+    current_app.conf.result_expires = float(EXPIRES_S)
+
 if os.environ.get("CELERY_CONFORMANCE_PLAIN_RESULTS"):
     current_app.conf.result_extended = False
 

@@ -2,10 +2,22 @@
 
 import pytest
 
-from harness import Cluster, ends_kept, logged_once, partial_kept
+from harness import Cluster, ends_kept, executed, logged_once, outcome_unharmed, partial_kept
 
 
 @pytest.mark.promise("RESULT-04")
+def test_to_whoever_waits(cluster: Cluster) -> None:
+    """A task has done its work, and returns numbers and words beside a lock; for whoever waits it has succeeded."""
+    cluster.worker("a")
+
+    task = cluster.publish("odd", queue="a")
+    cluster.result(task)
+
+    cluster.judge(executed(task.id, exactly=1), outcome_unharmed({task.id: ("SUCCESS", None)}))
+
+
+@pytest.mark.promise("RESULT-04")
+@pytest.mark.requires("api", "partial-results")
 def test_good_and_bad_parts(cluster: Cluster) -> None:
     """A task returns numbers and words beside a lock, a socket and a generator."""
     api = cluster.api()
@@ -19,6 +31,7 @@ def test_good_and_bad_parts(cluster: Cluster) -> None:
     cluster.note_logs()
 
     cluster.judge(
+        outcome_unharmed({task.id: ("SUCCESS", None)}),
         ends_kept({task.id: {"status": "SUCCESS"}}),
         partial_kept(
             task.id,

@@ -2,13 +2,27 @@
 
 import pytest
 
-from harness import Cluster, Expiry, answers_apart, expiry_effective
+from harness import Cluster, Expiry, answers_apart, expiry_effective, forgotten_by_backend, outcome_unharmed
 
 RESULT_S = 3.0
 KNOWN_S = 5.0
 
 
 @pytest.mark.promise("RESULT-13")
+@pytest.mark.requires("result-ttl")
+def test_in_the_result_backend(cluster: Cluster) -> None:
+    """A result is to be kept for three seconds, and the result backend keeps it for no longer."""
+    cluster.worker("a", expiry=Expiry(RESULT_S, KNOWN_S))
+
+    task = cluster.publish("ok", queue="a")
+    cluster.result(task)
+    cluster.note_stored(task)
+
+    cluster.judge(outcome_unharmed({task.id: ("SUCCESS", "'done'")}), forgotten_by_backend(task.id, within_s=RESULT_S))
+
+
+@pytest.mark.promise("RESULT-13")
+@pytest.mark.requires("api", "result-expiry")
 @pytest.mark.parametrize("where", ["environment", "file"])
 def test_effective(cluster: Cluster, where: str) -> None:
     """A result expires after three seconds, and after five nothing is known of its task."""

@@ -4,6 +4,8 @@ import pytest
 
 from harness import Cluster, Mode, Task, Worker, error_told, executed, outcome_unharmed, results_given, sever
 
+OUTAGE_S = 25.0
+"""Celery goes on for about 20 seconds unless it is told otherwise: twenty times, a second apart."""
 ONCE = {"CELERY_CONFORMANCE_RESULT_RETRIES": "1"}
 """Celery gives up its own attempts to store a result soon."""
 
@@ -29,6 +31,27 @@ def end_while(cluster: Cluster, worker: Worker, task: Task, away: str) -> None:
 
 
 @pytest.mark.promise("RESULT-16")
+@pytest.mark.parametrize(
+    ("name", "state"), [("hold", "SUCCESS"), ("hold_then_fail", "FAILURE")], ids=["returns", "fails"]
+)
+def test_to_whoever_waits(cluster: Cluster, name: str, state: str) -> None:
+    """A task ends while Redis is away, for longer than Celery itself goes on trying; `.get()` tells its own end."""
+    worker = cluster.worker("a", behind_proxy=True)
+    task = cluster.hold("a", task=name)
+    assert worker.links is not None
+
+    outage = cluster.inject(sever(worker.links.redis, Mode.REFUSE))
+    task.release()
+    task.await_end()
+    cluster.watch([], OUTAGE_S)
+    cluster.heal(outage)
+    cluster.result(task)
+
+    cluster.judge(executed(task.id, exactly=1), outcome_unharmed({task.id: (state, None)}))
+
+
+@pytest.mark.promise("RESULT-16")
+@pytest.mark.requires("api", "result-commands")
 @pytest.mark.parametrize("away", ["redis", "postgres"])
 def test_a_result(cluster: Cluster, away: str) -> None:
     """The task returns during the outage; its result is served, and whoever waits with `.get()` has it, too."""
@@ -43,6 +66,7 @@ def test_a_result(cluster: Cluster, away: str) -> None:
 
 
 @pytest.mark.promise("RESULT-16")
+@pytest.mark.requires("api", "result-commands")
 @pytest.mark.parametrize("away", ["redis", "postgres"])
 def test_an_error(cluster: Cluster, away: str) -> None:
     """The task fails during the outage; its own error is told afterwards, not that of the outage, to `.get()` too."""
@@ -61,6 +85,7 @@ def test_an_error(cluster: Cluster, away: str) -> None:
 
 
 @pytest.mark.promise("RESULT-16")
+@pytest.mark.requires("api", "result-commands")
 def test_a_chord(cluster: Cluster) -> None:
     """The last member of a chord returns while Redis is away; afterwards the body of the chord is executed."""
     worker = cluster.worker("a", concurrency=2, behind_proxy=True, environment=ONCE)

@@ -114,7 +114,7 @@ def test_requeue(cluster: Cluster) -> None:
     task = die(cluster, timing, value=value)
     cluster.await_record(task, {"PENDING"})
     run_again(cluster, task, timing)
-    described = cluster.describe([value], {}, "json").removeprefix("[[").removesuffix("], {}]")
+    described = cluster.described(value)
 
     cluster.judge(
         executed(task.id, exactly=2),

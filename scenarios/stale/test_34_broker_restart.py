@@ -2,10 +2,42 @@
 
 import pytest
 
-from harness import Cluster, dead_tasks_closed, ends_kept, executed, kill, live_tasks_untouched, restart
+from harness import (
+    Cluster,
+    dead_tasks_closed,
+    ends_kept,
+    executed,
+    kill,
+    live_tasks_untouched,
+    outcome_unharmed,
+    restart,
+)
 
 
 @pytest.mark.promise("STALE-34")
+@pytest.mark.own_servers
+def test_work_goes_on(cluster: Cluster) -> None:
+    """A task that is executed meanwhile ends once, and so does one that is published afterwards."""
+    cluster.worker("a")
+    task = cluster.hold("a")
+
+    outage = cluster.inject(restart(cluster.servers.broker))
+    cluster.watch([], cluster.timing.recovery_bound_s)
+    cluster.heal(outage)
+    task.release()
+    cluster.result(task)
+    after = cluster.publish("ok", queue="a")
+    cluster.result(after)
+
+    cluster.judge(
+        executed(task.id, exactly=1),
+        executed(after.id, exactly=1),
+        outcome_unharmed({task.id: ("SUCCESS", "'released'"), after.id: ("SUCCESS", "'done'")}),
+    )
+
+
+@pytest.mark.promise("STALE-34")
+@pytest.mark.requires("registry-table")
 @pytest.mark.own_servers
 def test_a_task_runs_meanwhile(cluster: Cluster) -> None:
     """The task ends as if nothing had been, and the worker consumes again."""
@@ -31,6 +63,7 @@ def test_a_task_runs_meanwhile(cluster: Cluster) -> None:
 
 
 @pytest.mark.promise("STALE-34")
+@pytest.mark.requires("registry-table")
 @pytest.mark.own_servers
 def test_a_worker_dies_meanwhile(cluster: Cluster) -> None:
     """Nobody can be asked during the outage; when it is over, the dead worker's task is closed within the bound."""

@@ -336,6 +336,7 @@ def test_the_children_die(cluster: Cluster, at: Callable[[Cluster], Arranged]) -
 
 
 @pytest.mark.promise("STALE-34")
+@pytest.mark.requires("registry-table")
 @pytest.mark.redis_broker
 def test_the_connection_to_the_broker_dies(cluster: Cluster) -> None:
     """What a worker holds comes back to it: what waited runs once, and what it could not acknowledge runs again."""
