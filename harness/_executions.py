@@ -25,7 +25,7 @@ class Execution:
 
     @property
     def taken_up(self) -> Entry:
-        """The last that is known to have been before any of it began, whatever tracks it having done its part first."""
+        """What is known to have come before all of it, and before a tracker wrote down that it starts."""
         return self.received or self.start
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from uuid import uuid4
 
 import pytest
@@ -234,3 +235,13 @@ def test_the_help_names_what_there_is(set_up: Tracker, arguments: tuple[str, ...
 
     assert run.returncode == 0
     assert [name for name in named if name not in run.stdout] == []
+
+
+def test_without_its_extra_the_command_says_what_to_install() -> None:
+    """The harness alone is installed without a database library."""
+    command = "import sys; sys.modules['sqlalchemy'] = None; import celery_conformance; celery_conformance.tracker()"
+
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr == "celery-tracker needs sqlalchemy: pip install 'celery-conformance[tracker]'\n"

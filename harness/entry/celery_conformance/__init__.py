@@ -1,4 +1,4 @@
-"""The front door of the installed package: what pytest finds by itself, and the command `celery-conformance`.
+"""The front door of the installed package: what pytest finds by itself, and its commands.
 
 An application may have packages named `harness` and `scenarios` of its own, also in the environment into which this
 one is installed. Ours are therefore put aside, in `bundle`, and have these names only in a process that makes a run:
@@ -43,6 +43,15 @@ def main() -> None:
     from harness.cli import app  # noqa: PLC0415 - known by this name from here on
 
     app()
+
+
+def tracker() -> None:
+    """The command `celery-tracker`, which takes the extra `tracker`."""
+    try:
+        from reference_impl.cli import main as command  # noqa: PLC0415 - what it needs may not be there
+    except ModuleNotFoundError as error:
+        sys.exit(f"celery-tracker needs {error.name}: pip install 'celery-conformance[tracker]'")
+    command()
 
 
 class Hooks:
