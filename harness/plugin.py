@@ -271,6 +271,12 @@ class Conformance:
         lines += [f"a leftover of a dead run stays: {told}" for told in self.stuck]
         return lines
 
+    def pytest_sessionstart(self) -> None:
+        """No names of files between the lines of scenarios, as pytest writes them where there are no helpers."""
+        terminal: TerminalReporter | None = self.config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None:
+            terminal.showfspath = False
+
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """Show on a terminal what runs now."""
         if self._live and self._running is None:
