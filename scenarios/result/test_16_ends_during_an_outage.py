@@ -35,16 +35,17 @@ def end_while(cluster: Cluster, worker: Worker, task: Task, away: str) -> None:
     ("name", "state"), [("hold", "SUCCESS"), ("hold_then_fail", "FAILURE")], ids=["returns", "fails"]
 )
 def test_to_whoever_waits(cluster: Cluster, name: str, state: str) -> None:
-    """A task ends while Redis is away, for longer than Celery itself goes on trying; `.get()` tells its own end."""
+    """A task ends while every store is away, for longer than Celery goes on trying; `.get()` tells its own end."""
     worker = cluster.worker("a", behind_proxy=True)
     task = cluster.hold("a", task=name)
     assert worker.links is not None
 
-    outage = cluster.inject(sever(worker.links.redis, Mode.REFUSE))
+    outages = [cluster.inject(sever(link, Mode.REFUSE)) for link in (worker.links.redis, worker.links.postgres)]
     task.release()
     task.await_end()
     cluster.watch([], OUTAGE_S)
-    cluster.heal(outage)
+    for outage in outages:
+        cluster.heal(outage)
     cluster.result(task)
 
     cluster.judge(executed(task.id, exactly=1), outcome_unharmed({task.id: (state, None)}))
