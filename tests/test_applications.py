@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -131,9 +132,27 @@ def test_a_first_subject_file_can_be_used_at_once(conformance: Run, tmp_path: Pa
     subject = read_subject(tmp_path / "plain/subject.toml")
     assert made.returncode == 0
     assert subject.app == "shop.celery:app"
-    assert subject.capabilities == {"record", "worker", "ends", "errors", "results"}
+    assert subject.capabilities == {"record", "worker", "ends", "errors", "results", "result-ttl"}
     assert again.returncode == 2
     assert "is there already" in again.stderr
+
+
+def test_a_result_backend_of_its_own_is_kept_and_not_asked_for_a_ttl(conformance: Run, tmp_path: Path) -> None:
+    """Only Redis forgets by itself when the time is up."""
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "own.py").write_text(
+        "import celery\n"
+        'app = celery.Celery("own")\n'
+        'app.conf.update(result_backend="cache+memory://", task_track_started=True)\n'
+    )
+
+    made = conformance("plain", "init", "--app", "own:app")
+
+    table = tomllib.loads((tmp_path / "plain/subject.toml").read_text())
+    assert made.returncode == 0
+    assert table["own_result_backend"] is True
+    assert "results" in table["capabilities"]
+    assert "result-ttl" not in table["capabilities"]
 
 
 @pytest.mark.parametrize(
