@@ -71,10 +71,10 @@ def look(place: str, python: str = sys.executable, given: Mapping[str, str] | No
 
 
 def _said(python: str, environment: Mapping[str, str], place: str | None = None) -> dict[str, Any]:
-    what = place or "versions"
+    what = "versions" if place is None else place
     try:
         done = subprocess.run(
-            [python, str(_LOOK), *([place] if place else [])],
+            [python, str(_LOOK), *([place] if place is not None else [])],
             env=environment,
             capture_output=True,
             text=True,

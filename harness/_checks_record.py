@@ -345,7 +345,7 @@ def _heartbeats_true(inquiry: Inquiry, history: History, task: str, tolerance_s:
         if moment.utcoffset() != timedelta(0):
             inquiry.broken("naive-time", f"{task}: the heartbeat {text} is not aware UTC", entry)
         elif (
-            not runs[0].taken_up.moment - timedelta(seconds=tolerance_s)
+            not runs[0].start.moment - timedelta(seconds=runs[0].preparing_s + tolerance_s)
             <= moment
             <= entry.moment + timedelta(seconds=tolerance_s)
         ):
@@ -372,19 +372,19 @@ def _compare(
 ) -> None:
     runs = executions(history, task)
     known = {
-        "queued_at": [(entry, entry) for entry in history.select(Kind.OPERATION, "publish", task=task, type="ok")],
-        "started_at": [(run.taken_up, run.start) for run in runs],
-        "completed_at": [(entry, entry) for entry in history.truth("end", task)],
+        "queued_at": [(entry, 0.0) for entry in history.select(Kind.OPERATION, "publish", task=task, type="ok")],
+        "started_at": [(run.start, run.preparing_s) for run in runs],
+        "completed_at": [(entry, 0.0) for entry in history.truth("end", task)],
     }
     tolerance = timedelta(seconds=tolerance_s)
     for name in said:
         if not known[name]:
             inquiry.lacking(f"the true time of {name} of {task}")
             continue
-        earliest, latest = known[name][0]
-        if not earliest.moment - tolerance <= said[name] <= latest.moment + tolerance:
-            message = f"{task}: {name} is {said[name].isoformat()} in the {seen.f}, it was {latest.wall}"
-            inquiry.broken("wrong-clock", message, latest, seen)
+        true, before_s = known[name][0]
+        if not true.moment - timedelta(seconds=before_s) - tolerance <= said[name] <= true.moment + tolerance:
+            message = f"{task}: {name} is {said[name].isoformat()} in the {seen.f}, it was {true.wall}"
+            inquiry.broken("wrong-clock", message, true, seen)
         else:
             inquiry.seen()
 

@@ -14,8 +14,9 @@ from harness._verdict import Check, Finding, Inquiry
 _RESULTS = frozenset({"result", "result-within"})
 _STATUSES = frozenset({"status", "get", "wait", "wait-within"})
 _CLOCKS_AGREE = timedelta(seconds=0.25)
-_OFF_AT_MOST = timedelta(seconds=1.0)
 """By so much the database's clock and the harness's may differ, and what is stored may be rounded."""
+_OFF_AT_MOST = timedelta(seconds=1.0)
+"""By so much a true time may be off: a process may have to wait between what it does and its look at the clock."""
 
 
 def results_given(
@@ -299,12 +300,11 @@ def _status_against(inquiry: Inquiry, entry: Entry, runs: list[Any]) -> None:
     else:
         # The journal's monotonic clock against the wall clock of the moment at which the answer was noted.
         noted = entry.moment
-        ended, began, taken_up = (
-            noted - timedelta(seconds=entry.at - known.at) for known in (last.end, last.start, last.taken_up)
-        )
-        for what, told, earliest, latest in (("end", completed, ended, ended), ("start", started, taken_up, began)):
-            if not earliest - _OFF_AT_MOST <= told <= latest + _OFF_AT_MOST:
-                inquiry.broken("wrong-time", f"{entry.task}: its {what} was at {latest}, and is told as {told}", entry)
+        ended = noted - timedelta(seconds=entry.at - last.end.at)
+        began = noted - timedelta(seconds=entry.at - last.start.at)
+        for what, told, true, before_s in (("end", completed, ended, 0.0), ("start", started, began, last.preparing_s)):
+            if not true - timedelta(seconds=before_s) - _OFF_AT_MOST <= told <= true + _OFF_AT_MOST:
+                inquiry.broken("wrong-time", f"{entry.task}: its {what} was at {true}, and is told as {told}", entry)
         run_s = fields.get("run_seconds")
         if run_s is None or abs(run_s - (completed - started).total_seconds()) > _CLOCKS_AGREE.total_seconds():
             inquiry.broken("wrong-time", f"{entry.task} ran for {completed - started}, told as {run_s} s", entry)

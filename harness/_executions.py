@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from harness._history import Entry, History
+
+_PREPARING_MAX_S = 5.0
+"""A message may wait in its worker for long, for its time or for its turn; no tracker writes for that long."""
 
 
 @dataclass(frozen=True)
 class Execution:
     """One execution of one task; `end` is None while it runs, and for ever once `killed_at` is set.
 
-    `start` is when the task's own code began; `received`, where that was noted, when its worker had the message.
+    `start` is when the task's own code began. For at most `preparing_s` before, its process was about to begin it: a
+    tracker writes down meanwhile that it starts.
     """
 
     task: str
@@ -21,12 +26,7 @@ class Execution:
     start: Entry
     end: Entry | None
     killed_at: float | None
-    received: Entry | None = None
-
-    @property
-    def taken_up(self) -> Entry:
-        """What is known to have come before all of it, and before a tracker wrote down that it starts."""
-        return self.received or self.start
+    preparing_s: float = 0.0
 
     @property
     def dead(self) -> bool:
@@ -71,14 +71,23 @@ def executions(history: History, task: str | None = None) -> list[Execution]:
         end, killed_at = ends.get(identity), killed.get((start.value["life"], pid))
         if killed_at is not None and killed_at < start.at:
             killed_at = None  # another process of the same number, later
-        before = [
-            entry
-            for entry in receptions
-            if entry.task == start.task and entry.process == start.process and entry.at <= start.at
-        ]
-        received = before[-1] if before else None
-        found.append(Execution(start.task, identity, pid, start.process, start, end, killed_at, received))
+        preparing_s = _preparing_s(start, receptions, ends.values())
+        found.append(Execution(start.task, identity, pid, start.process, start, end, killed_at, preparing_s))
     return sorted(found, key=lambda execution: execution.start.at)
+
+
+def _preparing_s(start: Entry, receptions: Iterable[Entry], ends: Iterable[Entry]) -> float:
+    """Since its worker had the message, and its process had ended what it executed before; 0 where nobody knows."""
+    received = [
+        entry.at
+        for entry in receptions
+        if entry.task == start.task and entry.process == start.process and entry.at <= start.at
+    ]
+    if not received:
+        return 0.0
+    place = start.value["life"], start.value["pid"]
+    ended = [entry.at for entry in ends if (entry.value["life"], entry.value["pid"]) == place and entry.at <= start.at]
+    return min(start.at - max([received[-1], *ended]), _PREPARING_MAX_S)
 
 
 def sweeper_since(history: History, moment: float) -> float | None:

@@ -1,6 +1,6 @@
 """The line on a terminal that tells which scenarios run now, and what is held where.
 
-It is drawn again every second, and taken away while anything else is written.
+It is drawn again every second, and makes way for the lines of scenarios that end.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from harness._history import Entry, History, Kind
 
 _EVERY_S = 1.0
 _ERASE = "\r\x1b[K"
+_HISTORY_MAX = 1_000_000
+"""Longer ones are not read every second."""
 
 
 class RunningLine:
-    """The line of one session; `write` puts text on the terminal at once."""
+    """The line of one session; `write` puts text on the terminal at once, which has `width()` columns by then."""
 
-    def __init__(self, write: Callable[[str], object], width: int) -> None:
+    def __init__(self, write: Callable[[str], object], width: Callable[[], int]) -> None:
         self._write = write
         self._width = width
         self._running: dict[str, Path] = {}
@@ -29,15 +31,15 @@ class RunningLine:
         self._stopped = threading.Event()
         threading.Thread(target=self._tick, name="conformance running", daemon=True).start()
 
-    def began(self, name: str, directory: Path) -> None:
+    def began(self, scenario: str, directory: Path) -> None:
         """A scenario runs from now on, and writes into its directory."""
         with self.aside():
-            self._running[name] = directory
+            self._running[scenario] = directory
 
-    def ended(self, name: str) -> None:
+    def ended(self, scenario: str) -> None:
         """It does not any more."""
         with self.aside():
-            self._running.pop(name, None)
+            self._running.pop(scenario, None)
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -55,8 +57,8 @@ class RunningLine:
 
     def _draw(self) -> None:
         if self._running and not self._stopped.is_set():
-            told = ", ".join(" ".join([name, *map("[{}]".format, held(at))]) for name, at in self._running.items())
-            self._write(f"{_ERASE}  running: {told}"[: self._width + len(_ERASE) - 1])
+            told = ", ".join(_told(scenario, at) for scenario, at in self._running.items())
+            self._write(f"{_ERASE}  running: {told}"[: self._width() + len(_ERASE) - 1])
 
     def _tick(self) -> None:
         while not self._stopped.wait(_EVERY_S):
@@ -64,10 +66,19 @@ class RunningLine:
                 self._draw()
 
 
+def _told(scenario: str, directory: Path) -> str:
+    name = scenario.rpartition("::")[2]
+    try:
+        return " ".join([name, *map("[{}]".format, held(directory))])
+    except (OSError, ValueError, TypeError, KeyError):  # no history that can be read; a run does not fail for this line
+        return name
+
+
 def held(directory: Path) -> list[str]:
     """Of a scenario that runs: which marks have been reached by whom, and are not released."""
     path = directory / "history.jsonl"
-    history = History(entries=_truth_and_faults(path) if path.is_file() else [])
+    small = path.is_file() and path.stat().st_size <= _HISTORY_MAX
+    history = History(entries=_truth_and_faults(path) if small else [])
     killed = killed_processes(history)
     return [
         f"{entry.value['mark']} held in {entry.value['life']}"

@@ -158,7 +158,7 @@ def read_subject(path: Path) -> TomlSubject:
         analysis=_analysis(table.get("analysis")),
         analysis_variables=table.get("analysis", {}).get("environment", {}),
         expiry_file=table.get("expiry", {}).get("file"),
-        expiry_variables=table.get("expiry", {}).get("environment", _CELERYS_OWN_EXPIRY),
+        expiry_variables=table.get("expiry", {"environment": _CELERYS_OWN_EXPIRY}).get("environment", {}),
         expiry_file_variables=table.get("expiry", {}).get("file_environment", {}),
         agents=_agents(table.get("agents")),
     )

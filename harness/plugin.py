@@ -281,17 +281,18 @@ class Conformance:
         """Show on a terminal what runs now."""
         if self._live and self._running is None:
             terminal: Any = self.config.pluginmanager.get_plugin("terminalreporter")
-            self._running = RunningLine(lambda text: terminal._tw.write(text, flush=True), terminal._tw.fullwidth)  # noqa: SLF001
+            writer = terminal._tw  # noqa: SLF001 - the only way to the stream that pytest writes to
+            self._running = RunningLine(lambda text: writer.write(text, flush=True), lambda: writer.fullwidth)
         if self._running is not None:
             directory = self.run.directory / "scenarios" / _file_name(nodeid)
-            self._running.began(nodeid.rpartition("::")[2], directory)
+            self._running.began(nodeid, directory)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect outcomes; one line a scenario, as it ends."""
         text: str | None = getattr(report, "conformance", None)
         self.failures += report.failed
         if report.when == "teardown" and self._running is not None:
-            self._running.ended(report.nodeid.rpartition("::")[2])
+            self._running.ended(report.nodeid)
         if text is None or self.is_helper:
             return
         outcome = ScenarioOutcome.from_text(text)
@@ -397,7 +398,9 @@ class Conformance:
     @property
     def _live(self) -> bool:
         terminal: Any = self.config.pluginmanager.get_plugin("terminalreporter")
-        return bool(terminal is not None and terminal.isatty and not self.is_helper)
+        option = self.config.option
+        free = not option.usepdb and option.capture != "no"
+        return bool(terminal is not None and terminal.isatty and free and not self.is_helper)
 
 
 @pytest.fixture

@@ -289,6 +289,16 @@ def timely() -> Scene:
     return scene().returned(5).record(6, "SUCCESS", **ENDED).logged()
 
 
+def prefetched(busy_until: float | None, started_at: str) -> Scene:
+    """The worker had the message a minute before the task began; its process did something else until then, or not."""
+    told = Scene().ready().published(at=0.05).truth("received", 0.1).logged()
+    if busy_until is not None:
+        other = {"execution": "e0", "pid": PID, "life": "w1", "returned": True}
+        told.add(Kind.TRUTH, busy_until, "info", "end", process="w1", task="u", value=other)
+    told.started(60).truth("end", 61, returned=True)
+    return told.record(62, "SUCCESS", queued_at=wall(0.05), started_at=started_at, completed_at=wall(61))
+
+
 def blind() -> Scene:
     """A sweep command without proof of the broker, refused with a message that helps."""
     return scene().record(3, "STARTED").swept(4, "fail", report={"broker_works": False}, errors="or give --force")
@@ -572,6 +582,8 @@ PASSING: list[tuple[Check, Scene]] = [
     (tidy, scene().saw("sessions", **sessions(3)).saw("sessions", **sessions(9))),
     (timed, timely()),
     (timed, timely().record(7, "SUCCESS", **ENDED, last_heartbeat=wall(4))),
+    (timed, prefetched(busy_until=59.5, started_at=wall(59.4))),
+    (timed, prefetched(busy_until=None, started_at=wall(56))),
     (timed, timely().truth("received", 1.2).record(7, "SUCCESS", **ENDED | {"started_at": wall(1.1)})),
     (timed, timely().truth("received", 1.2).record(7, "SUCCESS", **ENDED, last_heartbeat=wall(1.1))),
     (timed, timely().trail(7, step(None, "PENDING", at=1), step("PENDING", "STARTED"))),
@@ -770,6 +782,9 @@ FAILING: list[tuple[Check, Scene, str]] = [
     (timed, scene().returned(5).record(6, "SUCCESS", **ENDED | {"completed_at": wall(8)}), "wrong-clock"),
     (timed, timely().truth("received", 1.8).record(7, "SUCCESS", **ENDED | {"started_at": wall(1.2)}), "wrong-clock"),
     (timed, timely().truth("received", 1.8).record(7, "SUCCESS", **ENDED | {"started_at": wall(3)}), "wrong-clock"),
+    (timed, prefetched(busy_until=59.5, started_at=wall(0.2)), "wrong-clock"),
+    (timed, prefetched(busy_until=None, started_at=wall(0.2)), "wrong-clock"),
+    (timed, prefetched(busy_until=59.5, started_at=wall(58)), "wrong-clock"),
     (timed, timely().record(7, "SUCCESS", **ENDED, last_heartbeat="2026-01-01T00:00:04"), "naive-time"),
     (timed, timely().record(7, "SUCCESS", **ENDED, last_heartbeat=wall(1)), "wrong-clock"),
     (timed, timely().record(7, "SUCCESS", **ENDED, last_heartbeat=wall(8)), "wrong-clock"),

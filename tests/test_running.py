@@ -53,13 +53,13 @@ def test_a_line_that_is_being_written_is_left_for_later(tmp_path: Path) -> None:
 def test_the_line_makes_way_for_whatever_is_written(tmp_path: Path) -> None:
     """It is erased before, drawn again after, cut to the width, and gone for good at the end."""
     written: list[str] = []
-    running = RunningLine(written.append, 40)
+    running = RunningLine(written.append, lambda: 40)
     reach(tmp_path, "working", "worker-a", 7)
 
-    running.began("test_one", tmp_path)
+    running.began("test_file.py::test_one", tmp_path)
     with running.aside():
         written.append("a verdict\n")
-    running.ended("test_one")
+    running.ended("test_file.py::test_one")
     running.stop()
 
     line = "\r\x1b[K  running: test_one [working held in wo"

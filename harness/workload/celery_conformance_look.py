@@ -93,4 +93,4 @@ if __name__ == "__main__":
     answers = os.dup(1)
     os.dup2(2, 1)  # whatever the application prints must not look like the answer
     with os.fdopen(answers, "w") as into:
-        into.write(json.dumps(look(sys.argv[1]) if sys.argv[1:] else installed()))
+        into.write(json.dumps(look(sys.argv[1]) if len(sys.argv) > 1 else installed()))

@@ -4,6 +4,7 @@ import pytest
 
 from harness import Cluster, Mode, Task, Worker, error_told, executed, outcome_unharmed, results_given, sever
 
+OWN_ERROR = "ValueError('this task fails after all')"
 OUTAGE_S = 25.0
 """Celery goes on for about 20 seconds unless it is told otherwise: twenty times, a second apart."""
 ONCE = {"CELERY_CONFORMANCE_RESULT_RETRIES": "1"}
@@ -32,9 +33,11 @@ def end_while(cluster: Cluster, worker: Worker, task: Task, away: str) -> None:
 
 @pytest.mark.promise("RESULT-16")
 @pytest.mark.parametrize(
-    ("name", "state"), [("hold", "SUCCESS"), ("hold_then_fail", "FAILURE")], ids=["returns", "fails"]
+    ("name", "state", "value"),
+    [("hold", "SUCCESS", "'released'"), ("hold_then_fail", "FAILURE", OWN_ERROR)],
+    ids=["returns", "fails"],
 )
-def test_to_whoever_waits(cluster: Cluster, name: str, state: str) -> None:
+def test_to_whoever_waits(cluster: Cluster, name: str, state: str, value: str) -> None:
     """A task ends while every store is away, for longer than Celery goes on trying; `.get()` tells its own end."""
     worker = cluster.worker("a", behind_proxy=True)
     task = cluster.hold("a", task=name)
@@ -48,7 +51,7 @@ def test_to_whoever_waits(cluster: Cluster, name: str, state: str) -> None:
         cluster.heal(outage)
     cluster.result(task)
 
-    cluster.judge(executed(task.id, exactly=1), outcome_unharmed({task.id: (state, None)}))
+    cluster.judge(executed(task.id, exactly=1), outcome_unharmed({task.id: (state, value)}))
 
 
 @pytest.mark.promise("RESULT-16")
@@ -81,7 +84,7 @@ def test_an_error(cluster: Cluster, away: str) -> None:
     words = {"type": ["ValueError"], "message": ["fails after all"]}
     cluster.judge(
         error_told(task.id, code="exception", words=words, secrets=[]),
-        outcome_unharmed({task.id: ("FAILURE", None)}),
+        outcome_unharmed({task.id: ("FAILURE", OWN_ERROR)}),
     )
 
 

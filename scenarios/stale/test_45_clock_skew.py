@@ -14,8 +14,9 @@ _SELDOM_S = 120.0
 @pytest.mark.promise("STALE-45")
 @pytest.mark.parametrize("ahead_s", [HOUR_S, -HOUR_S], ids=["ahead", "behind"])
 def test_the_sweepers_clock_is_off(cluster: Cluster, ahead_s: float) -> None:
-    """The only sweeper's clock is off; of two that answer nobody, the busy worker is alive and the killed one dead."""
-    # Whoever else swept might keep the sweeper from its turn for as long as their passes keep in step.
+    """A sweeper's clock is off; of two workers that answer nobody, the busy one is alive and the killed one dead."""
+    # Nobody else sweeps while the busy one is watched: another's passes might keep the sweeper from its turn for as
+    # long as they keep in step.
     seldom = replace(cluster.timing, lease_s=_SELDOM_S + 1.0, sweep_interval_s=_SELDOM_S)
     sweeper = cluster.worker("b", own_clock=True)
     cluster.worker("a", pool="solo", timing=seldom)

@@ -50,6 +50,8 @@ def tracker() -> None:
     try:
         from reference_impl.cli import main as command  # noqa: PLC0415 - what it needs may not be there
     except ModuleNotFoundError as error:
+        if str(error.name).partition(".")[0] == "reference_impl":
+            raise
         sys.exit(f"celery-tracker needs {error.name}: pip install 'celery-conformance[tracker]'")
     command()
 
