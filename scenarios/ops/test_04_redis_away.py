@@ -17,9 +17,11 @@ def test_broker_and_backend_are_away(cluster: Cluster, mode: Mode) -> None:
     held = cluster.hold("a")
     api.await_sitrep(lambda told: told["remarks"]["unread"] == 0 and told["figures"]["active"] == 1)
 
-    outage = cluster.inject(sever(api.links.redis, mode), await_landing=False)
-    api.await_sitrep(lambda told: not told["remarks"]["workers"])
-    cluster.heal(outage)
+    both = dict.fromkeys([api.links.redis, api.links.broker])  # Redis is mostly the broker, too
+    outages = [cluster.inject(sever(link, mode), await_landing=False) for link in both]
+    api.await_sitrep(lambda told: not told["remarks"]["workers"] and not told["remarks"]["results_answered"])
+    for outage in outages:
+        cluster.heal(outage)
     api.await_sitrep(lambda told: told["remarks"]["results_answered"] and told["remarks"]["workers"])
     held.release()
     cluster.await_end(held)
