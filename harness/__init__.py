@@ -58,6 +58,7 @@ from harness._checks_metrics import (
     sweeps_counted,
 )
 from harness._checks_outcome import (
+    end_kept_back,
     ends_kept,
     executed,
     outcome_unharmed,
@@ -237,6 +238,7 @@ __all__ = [
     "disconnect",
     "document_is",
     "duplicate_reported",
+    "end_kept_back",
     "end_shown_last",
     "ended_once",
     "ends_kept",

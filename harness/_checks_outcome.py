@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness._executions import executions
-from harness._history import History, Kind
+from harness._history import TERMINAL, History, Kind
 from harness._verdict import Check, Finding, Inquiry
 
 SIX = {"PENDING", "STARTED", "RETRY", "SUCCESS", "FAILURE", "REVOKED"}
@@ -58,6 +58,25 @@ def outcome_unharmed(expected: Mapping[str, tuple[str, str | None]]) -> Check:
         return inquiry.finding("every caller got the right end")
 
     return Check("outcome-unharmed", examine)
+
+
+def end_kept_back(task: str) -> Check:
+    """The result backend had no end of the task when it was asked: proof that an outage reached it. Never a violation.
+
+    It is told by notes `state`. A state that could not be had proves nothing.
+    """
+
+    def examine(history: History) -> Finding:
+        inquiry = Inquiry("end-kept-back")
+        told = [entry.value["state"] for entry in history.observations("state", task)]
+        if not told or told[-1] is None:
+            inquiry.lacking(f"what the result backend told of {task} during the outage")
+        elif told[-1] in TERMINAL:
+            inquiry.lacking(f"an outage that reached the result backend: it told {told[-1]} of {task} meanwhile")
+        inquiry.seen()
+        return inquiry.finding("the end did not reach the result backend during the outage")
+
+    return Check("end-kept-back", examine)
 
 
 def ends_kept(

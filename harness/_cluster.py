@@ -476,6 +476,14 @@ class Cluster:
         self.history.append(Kind.OBSERVATION, "info", "result", process="client", task=task.id, value=found)
         return found
 
+    def note_state(self, task: Task) -> None:
+        """Note which state the result backend tells of a task at this moment, without waiting; None where it fails."""
+        try:
+            state, error = self.client().ask("state", task_id=task.id, within_s=self.timing.patience_s), ""
+        except ClientFailed as failed:
+            state, error = None, str(failed)
+        self.note("state", task=task, state=state, error=error)
+
     def store(self, entries: Sequence[Stored]) -> None:
         """Fill the result backend, as processes of the application do that nobody tracks."""
         path = self.directory / f"stored-{uuid.uuid4().hex}.jsonl"

@@ -148,6 +148,7 @@ live = harness.live_tasks_untouched()
 dead = harness.dead_tasks_closed(3.0)
 found = harness.accounted_for(["t"], 3.0)
 once = harness.executed("t", exactly=1)
+kept_back = harness.end_kept_back("t")
 unharmed = harness.outcome_unharmed({"t": ("SUCCESS", "'done'")})
 kept = harness.ends_kept({"t": {"status": "FAILURE", "error_message": ("fails",)}}, result_limit_bytes=100)
 closed = harness.closed_once(["t"])
@@ -512,6 +513,7 @@ PASSING: list[tuple[Check, Scene]] = [
     (found, scene().record(6.9, "REVOKED").returned(8)),
     (once, scene().returned(5)),
     (unharmed, scene().saw("result", 6, "t", state="SUCCESS", value="'done'", error="")),
+    (kept_back, scene().saw("state", 6, "t", state="STARTED", error="")),
     (kept, scene().record(6, "FAILURE", completed_at=wall(5), error_message="it fails", result=None)),
     (
         closed,
@@ -860,6 +862,9 @@ UNKNOWN: list[tuple[Check, Scene, str]] = [
     (found, Scene().ready().started().returned(5).record(6, "SUCCESS"), "a publication"),
     (found, Scene().ready(pid=PID).published().started().killed(4).record(6, "REVOKED"), "a living sweeper"),
     (unharmed, scene(), "the result of t"),
+    (kept_back, scene(), "what the result backend told of t"),
+    (kept_back, scene().saw("state", 6, "t", state=None, error="x"), "what the result backend told of t"),
+    (kept_back, scene().saw("state", 6, "t", state="FAILURE", error=""), "it told FAILURE of t meanwhile"),
     (kept, scene(), "a record of t"),
     (closed, scene(), "the trail of t"),
     (legal, scene().trail(6, step(None, "PENDING")), "the trail and the record of t"),
@@ -1567,7 +1572,7 @@ def test_every_check_of_the_harness_is_tested_both_ways() -> None:
     failing = {check.name for check, _, _ in FAILING}
 
     assert asked == passing
-    assert asked - failing == {"gil-was-held"}
+    assert asked - failing == {"end-kept-back", "gil-was-held"}
 
 
 def test_a_process_number_that_is_used_again_is_no_death() -> None:

@@ -111,6 +111,11 @@ def _result(app: Celery, task_id: str, timeout: float) -> dict[str, Any]:
     return {"state": result.state, "value": celery_conformance_probe.describe(value), "error": str(value)[:500]}
 
 
+def _state(app: Celery, task_id: str) -> str:
+    """What the result backend has of the task at this moment, in one word."""
+    return str(AsyncResult(task_id, app=app).state)
+
+
 def _ping(app: Celery, timeout: float) -> list[str]:
     """The node names that answer."""
     return sorted(name for reply in app.control.ping(timeout=timeout) or [] for name in reply)
@@ -234,6 +239,7 @@ _ACTIONS = {
     "eager": _eager,
     "describe": _describe,
     "result": _result,
+    "state": _state,
     "ping": _ping,
     "inspect": _inspect,
     "revoke": _revoke,

@@ -2,7 +2,18 @@
 
 import pytest
 
-from harness import Cluster, Mode, Task, Worker, error_told, executed, outcome_unharmed, results_given, sever
+from harness import (
+    Cluster,
+    Mode,
+    Task,
+    Worker,
+    end_kept_back,
+    error_told,
+    executed,
+    outcome_unharmed,
+    results_given,
+    sever,
+)
 
 OWN_ERROR = "ValueError('this task fails after all')"
 OUTAGE_S = 25.0
@@ -47,11 +58,12 @@ def test_to_whoever_waits(cluster: Cluster, name: str, state: str, value: str) -
     task.release()
     task.await_end()
     cluster.watch([], OUTAGE_S)
+    cluster.note_state(task)
     for outage in outages:
         cluster.heal(outage)
     cluster.result(task)
 
-    cluster.judge(executed(task.id, exactly=1), outcome_unharmed({task.id: (state, value)}))
+    cluster.judge(executed(task.id, exactly=1), outcome_unharmed({task.id: (state, value)}), end_kept_back(task.id))
 
 
 @pytest.mark.promise("RESULT-16")
