@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness._application import NO_REDIS, look, refuse_unsuitable
-from harness._subject import CAPABILITIES
+from harness._subject import CAPABILITIES, RECORDLESS
 from harness._subjects import capabilities_of
 from harness._templates import template
 
 DJANGO_RESULTS = "django_celery_results"
+DOUBTFUL = ("record", "worker", "ends", "errors")
+"""What an application's settings, or where it keeps its results, decide."""
+UNSEEN = "its records cannot be looked at; with a [registry] below, add it to the list"
 _TEMPLATES = Path(__file__).parent / "subjects"
 
 
@@ -23,6 +26,9 @@ def first_subject(place: str, python: str, file: Path) -> str:
     capabilities, lacks = capabilities_of(found)
     if own_backend:
         capabilities -= {"result-ttl"}
+    if own_backend and not django_results:
+        lacks |= dict.fromkeys(DOUBTFUL, UNSEEN)
+        capabilities &= RECORDLESS
     return template(_TEMPLATES / "yours.toml.j2").render(
         place=found.place,
         file=file,
@@ -32,6 +38,6 @@ def first_subject(place: str, python: str, file: Path) -> str:
         django_results=django_results,
         manage=Path("manage.py").is_file(),
         capabilities=sorted(capabilities),
-        doubts={name: lacks[name] for name in ("record", "worker", "ends", "errors") if name in lacks},
+        doubts={name: lacks[name] for name in DOUBTFUL if name in lacks},
         others={name: means for name, means in CAPABILITIES.items() if name not in capabilities},
     )

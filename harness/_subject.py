@@ -54,6 +54,8 @@ CAPABILITIES = {
     "sitrep": "an operations view tells how many tasks there are of which kind, and which were executed last",
     "agents": "its tasks run named agents, of whose runs records, rows, progress in Redis and a process's memory tell",
 }
+RECORDLESS = frozenset({"results"})
+"""Capabilities of a subject whose records the harness cannot look at."""
 STATUS_FIELDS = (
     "task_id",
     "name",

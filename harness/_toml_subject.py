@@ -20,6 +20,7 @@ from harness._subject import (
     CAPABILITIES,
     METRICS,
     PROGRESS_FIELDS,
+    RECORDLESS,
     SITREP_METRICS,
     STATUS_FIELDS,
     AgentShape,
@@ -32,7 +33,7 @@ from harness._subject import (
     Place,
 )
 from harness._timing import Timing
-from harness._view import STATUSES, Record, RegistryView, ResultBackendView, View
+from harness._view import STATUSES, NoView, Record, RegistryView, ResultBackendView, View
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,11 @@ class TomlSubject:
         return [part.format_map(known) for part in self.commands[name]]
 
     def open_view(self, place: Place) -> View:
-        """Its registry table, or Celery's result backend."""
+        """Its registry table, or Celery's result backend; where it has neither, nothing is looked at."""
         if self.registry is not None:
             return RegistryView(place.postgres_url, self.registry, self.audit)
+        if not self.result_backend:
+            return NoView()
         return ResultBackendView(redis.Redis.from_url(place.redis_url, decode_responses=True))
 
 
@@ -300,7 +303,10 @@ def _known_tables(table: Mapping[str, Any]) -> None:
         if key in table:
             _known_table(key, table[key])
     if "registry" not in table and not table.get("result_backend"):
-        raise _Mistake("a [registry] is needed, or result_backend = true, to look at its records")
+        for capability in table["capabilities"]:
+            if capability not in RECORDLESS:
+                needed = "a [registry] is needed, or result_backend = true, to look at its records"
+                raise _Mistake(f'capability "{capability}": {needed}', "capabilities")
 
 
 def _known_table(key: str, section: Mapping[str, Any]) -> None:

@@ -161,6 +161,25 @@ class ResultBackendView:
             return
 
 
+class NoView:
+    """For a subject whose records lie where the harness cannot look."""
+
+    def record(self, task_id: str) -> Record | None:  # noqa: ARG002 - the protocol's signature
+        """There is none to be seen."""
+        return None
+
+    def audit(self, task_id: str) -> list[dict[str, Any]]:  # noqa: ARG002 - the protocol's signature
+        """There is none to be seen."""
+        return []
+
+    def plant(self, values: Mapping[str, Any]) -> None:
+        """Nothing can be planted."""
+        raise NotImplementedError("the subject has no registry table")
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 def _decoded(text: object) -> object:
     """What JSON says; a text that is none stays one."""
     try:

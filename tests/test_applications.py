@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -137,8 +136,10 @@ def test_a_first_subject_file_can_be_used_at_once(conformance: Run, tmp_path: Pa
     assert "is there already" in again.stderr
 
 
-def test_a_result_backend_of_its_own_is_kept_and_not_asked_for_a_ttl(conformance: Run, tmp_path: Path) -> None:
-    """Only Redis forgets by itself when the time is up."""
+def test_a_result_backend_of_its_own_is_kept_and_only_its_results_are_asked_for(
+    conformance: Run, tmp_path: Path
+) -> None:
+    """Its file can be used at once, says why it claims so little, and what a registry would add."""
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "own.py").write_text(
         "import celery\n"
@@ -148,11 +149,12 @@ def test_a_result_backend_of_its_own_is_kept_and_not_asked_for_a_ttl(conformance
 
     made = conformance("plain", "init", "--app", "own:app")
 
-    table = tomllib.loads((tmp_path / "plain/subject.toml").read_text())
+    file = tmp_path / "plain/subject.toml"
+    subject = read_subject(file)
     assert made.returncode == 0
-    assert table["own_result_backend"] is True
-    assert "results" in table["capabilities"]
-    assert "result-ttl" not in table["capabilities"]
+    assert subject.own_result_backend
+    assert subject.capabilities == {"results"}
+    assert '# Not "ends": its records cannot be looked at; with a [registry] below, add it' in file.read_text()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,17 @@ def test_an_unknown_subject_suggests_the_nearest(given: str, nearest: str) -> No
 
     assert f"unknown subject {given!r}: did you mean '{nearest}'?" in message
     assert "or package.module:app, or a path ending in .toml" in message
+
+
+def test_a_subject_without_records_can_be_judged_by_its_results(tmp_path: Path) -> None:
+    """Where the harness cannot look, no record is seen, and none is needed for what `.get()` gives."""
+    path = tmp_path / "mine.toml"
+    path.write_text(MINIMAL.replace('"record"', '"results"').replace("result_backend", "own_result_backend"))
+
+    view = load_subject(str(path)).open_view(PLACE)
+
+    with closing(view):
+        assert (view.record("t"), view.audit("t")) == (None, [])
 
 
 @pytest.mark.parametrize(
