@@ -22,7 +22,7 @@ from reference_impl.connections import cause_of
 from reference_impl.liveness import Liveness
 from reference_impl.rates import rates
 from reference_impl.settings import Settings
-from reference_impl.sweep import SweepReport
+from reference_impl.sweep_report import SweepReport
 
 _OPEN = text("""
     SELECT status, count(*) AS tasks FROM celery_task_registry

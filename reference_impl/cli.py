@@ -29,7 +29,7 @@ from reference_impl.schema import differences, downgrade
 from reference_impl.schema import migrate as migrate_schema
 from reference_impl.settings import ConfigurationError, load_settings
 from reference_impl.status import seconds_between
-from reference_impl.sweep import SweepReport
+from reference_impl.sweep_report import SweepReport
 from reference_impl.watched_sweep import Chosen, watch_and_sweep
 
 EXIT_REFUSED = 1

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from celery import Celery
 from sqlalchemy import Engine
 
+from reference_impl.one_sweeper import await_other_sweeper
 from reference_impl.settings import Settings
-from reference_impl.sweep import MISSING, SweepReport, await_other_sweeper, sweep
+from reference_impl.sweep import sweep
+from reference_impl.sweep_report import MISSING, SweepReport
 
 
 @dataclasses.dataclass(frozen=True)

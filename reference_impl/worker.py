@@ -17,7 +17,8 @@ from reference_impl.connections import open_engine
 from reference_impl.incarnation import Identity, start_keeper
 from reference_impl.recorder import write_what_was_left
 from reference_impl.settings import Settings
-from reference_impl.sweep import Finding, sweep
+from reference_impl.sweep import sweep
+from reference_impl.sweep_report import Finding
 
 logger = logging.getLogger(__name__)
 

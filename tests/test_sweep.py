@@ -8,25 +8,30 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from celery import Celery
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Connection, Engine, select, text
+from sqlalchemy.exc import OperationalError
 
 from harness._embedded_servers import free_port
+from harness._processes import await_until
 from harness._servers import LOOPBACK, Servers
 from reference_impl.incarnation import Identity, register
 from reference_impl.install import _sweep_task
 from reference_impl.lifecycle import Owner, Published, Started, Status, Succeeded
 from reference_impl.liveness import Liveness
 from reference_impl.models import Attempt, AuditEntry, Incarnation, SweepPulse, TaskRecord
+from reference_impl.one_sweeper import ONE_SWEEPER, await_other_sweeper
 from reference_impl.registry import Registry, Report
 from reference_impl.rollcall import RollCall, call_the_roll
 from reference_impl.settings import Settings, load_settings
-from reference_impl.sweep import _ONE_SWEEPER, MISSING, SweepReport, await_other_sweeper, sweep
+from reference_impl.sweep import sweep
+from reference_impl.sweep_report import MISSING, SweepReport
 
 LONG_AGO_S = 3600.0
 REDIS_DATABASE = 7
@@ -584,7 +589,7 @@ def test_a_task_that_cannot_be_closed_does_not_keep_the_others(
     watched(engine)
     with engine.begin() as connection:
         connection.execute(text("ALTER TABLE celery_task_registry ADD CHECK (task_id <> 'b' OR status <> 'REVOKED')"))
-    caplog.set_level(logging.ERROR, logger="reference_impl.sweep")
+    caplog.set_level(logging.ERROR, logger="reference_impl")
 
     first = sweep(engine, app, make_settings(), by="sweep")
     second = sweep(engine, app, make_settings(), by="sweep", told=first.findings)
@@ -648,7 +653,7 @@ def test_a_second_sweeper_leaves(app: Celery, engine: Engine, make_settings: Mak
     watched(engine)
     before = content(engine), rows(engine, SweepPulse)
     with engine.connect() as first:
-        first.execute(text("SELECT pg_advisory_lock(:key)"), {"key": _ONE_SWEEPER})
+        first.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ONE_SWEEPER})
 
         report = sweep(engine, app, make_settings(), by="second")
         meanwhile = content(engine), rows(engine, SweepPulse)
@@ -662,7 +667,7 @@ def test_a_second_sweeper_leaves(app: Celery, engine: Engine, make_settings: Mak
 
 def test_a_sweep_that_waits_for_another_one_comes_next(engine: Engine) -> None:
     """It waits until the other is over, and no longer than it may; it holds nothing afterwards."""
-    lock = {"key": _ONE_SWEEPER}
+    lock = {"key": ONE_SWEEPER}
     with engine.connect() as other:
         other.execute(text("SELECT pg_advisory_lock(:key)"), lock)
         began = time.monotonic()
@@ -676,6 +681,27 @@ def test_a_sweep_that_waits_for_another_one_comes_next(engine: Engine) -> None:
         assert 0.2 <= in_vain_s < 5.0
         assert not waiting.is_alive()
         assert other.execute(text("SELECT pg_try_advisory_lock(:key)"), lock).scalar_one()
+
+
+def test_a_database_that_fails_is_heard_by_whoever_waits(engine: Engine) -> None:
+    """A session that ends while it waits for another sweep is no other sweep, and raises."""
+    end = text(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_database d ON d.oid = database "
+        "WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted"
+    )
+
+    def end_who_waits(other: Connection) -> None:
+        await_until("a session that waits for the sweep", lambda: other.execute(end).scalar(), 10.0)
+
+    with engine.connect() as other, ThreadPoolExecutor() as threads:
+        other.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ONE_SWEEPER})
+        ended = threads.submit(end_who_waits, other)
+
+        with pytest.raises(OperationalError) as raised:
+            await_other_sweeper(engine, 30.0)
+        ended.result()
+
+    assert raised.value.connection_invalidated
 
 
 def test_a_pass_leaves_no_lock_behind(app: Celery, engine: Engine, make_settings: MakeSettings) -> None:

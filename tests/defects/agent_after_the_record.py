@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from reference_impl import agent_rows, agreement, registry, sweep
+from reference_impl import agent_rows, agreement, closing, registry
 from reference_impl.lifecycle import WorkerLost
 
 
 def apply() -> None:
     move = registry._move_agents
-    take_away = sweep._take_away
+    take_away = closing._take_away
 
     def not_here(connection: Any, report: Any, *args: Any) -> Any:
         return () if isinstance(report.event, WorkerLost) else move(connection, report, *args)
@@ -20,5 +20,5 @@ def apply() -> None:
         return done
 
     registry._move_agents = not_here
-    sweep._take_away = and_then_the_agent
+    closing._take_away = and_then_the_agent
     agreement.abandon_run = lambda *_: False

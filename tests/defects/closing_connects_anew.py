@@ -4,14 +4,14 @@ from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 
-from reference_impl import sweep
+from reference_impl import closing, sweep
 from reference_impl.connections import open_engine
 
 _KEPT: list[Any] = []
 
 
 def apply() -> None:
-    close = sweep._close
+    close = closing._close
 
     def on_its_own(this: Any, row: Any, verdict: Any) -> Any:
         engine = open_engine(this.settings)
@@ -21,4 +21,4 @@ def apply() -> None:
             _KEPT.append(engine.connect())
             raise
 
-    sweep._close = on_its_own
+    closing._close = on_its_own

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine
 from reference_impl import connections, sweep
 from reference_impl.settings import Settings
 
-only_sweeper = sweep._only_sweeper
+only_sweeper = sweep.only_sweeper
 open_watched = connections._open_engine
 
 
@@ -25,4 +25,4 @@ def unwatched(settings: Settings, pool_size: int, _options: str = "") -> Engine:
 def apply() -> None:
     connections._silence_ends_a_session = lambda _lease_s: ""
     connections._open_engine = unwatched
-    sweep._only_sweeper = until_it_ends
+    sweep.only_sweeper = until_it_ends

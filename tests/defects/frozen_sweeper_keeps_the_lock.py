@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine
 from reference_impl import connections, sweep
 from reference_impl.settings import Settings
 
-only_sweeper = sweep._only_sweeper
+only_sweeper = sweep.only_sweeper
 open_patient = connections._open_engine
 
 
@@ -23,5 +23,5 @@ def without_an_end(settings: Settings, pool_size: int, _options: str = "") -> En
 
 
 def apply() -> None:
-    sweep._only_sweeper = for_ever
+    sweep.only_sweeper = for_ever
     connections._open_engine = without_an_end

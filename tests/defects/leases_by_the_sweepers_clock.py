@@ -4,7 +4,7 @@ import time
 
 from sqlalchemy import TextClause, bindparam, text
 
-from reference_impl import sweep
+from reference_impl import closing, sweep
 
 
 def by_own_clock(statement: TextClause) -> TextClause:
@@ -15,5 +15,5 @@ def by_own_clock(statement: TextClause) -> TextClause:
 
 def apply() -> None:
     sweep._SUSPECTS = by_own_clock(sweep._SUSPECTS)
-    sweep._LEASE_AGAIN = by_own_clock(sweep._LEASE_AGAIN)
+    closing._LEASE_AGAIN = by_own_clock(closing._LEASE_AGAIN)
     sweep._NOTE_SILENCE = by_own_clock(sweep._NOTE_SILENCE)

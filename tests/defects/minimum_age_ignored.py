@@ -3,14 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
-from reference_impl import sweep
+from reference_impl import closing, sweep_report
 
 
 def apply() -> None:
-    close = sweep._close
+    close = closing._close
 
-    def at_any_age(this: sweep._Pass, row: Any, verdict: Any) -> sweep.Finding:
+    def at_any_age(this: closing.Pass, row: Any, verdict: Any) -> sweep_report.Finding:
         ageless = this.settings.model_copy(update={"minimum_age_s": 0.0})
         return close(replace(this, settings=ageless), row, verdict)
 
-    sweep._close = at_any_age
+    closing._close = at_any_age

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from reference_impl import sweep, worker
-from reference_impl.sweep import SweepReport
+from reference_impl.sweep_report import SweepReport
 
 
 def apply() -> None:

@@ -4,4 +4,4 @@ from reference_impl import sweep
 
 
 def apply() -> None:
-    sweep._pulse = lambda _connection, _settings: True
+    sweep.pulse = lambda _connection, _settings: True

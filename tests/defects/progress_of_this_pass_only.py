@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from reference_impl import agreement, sweep
+from reference_impl import agreement, closing
 
 
 def apply() -> None:
-    take_away = sweep._take_away
+    take_away = closing._take_away
     find = agreement.find_disagreements
     closed = set()
 
@@ -19,5 +19,5 @@ def apply() -> None:
         closed.clear()
         return found
 
-    sweep._take_away = and_note
+    closing._take_away = and_note
     agreement.find_disagreements = of_this_pass

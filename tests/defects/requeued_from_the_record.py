@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from reference_impl import messages, sweep
+from reference_impl import closing, messages
 
 
 def apply() -> None:
@@ -23,4 +23,4 @@ def apply() -> None:
         embed = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
         return replace(message, body=json.dumps([args, kwargs, embed]).encode())
 
-    sweep.find = from_the_record
+    closing.find = from_the_record

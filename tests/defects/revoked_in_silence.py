@@ -13,4 +13,4 @@ def tell_nobody(*_arguments: Any, **_options: Any) -> None:
 
 def apply() -> None:
     Backend.mark_as_revoked = tell_nobody
-    sweep._tell_result_backend = tell_nobody
+    sweep.tell_result_backend = tell_nobody

@@ -1,6 +1,6 @@
 """Who does not answer the roll call is dead, lease or no lease."""
 
-from reference_impl import sweep
+from reference_impl import closing, sweep
 from reference_impl.liveness import Evidence, Liveness
 
 
@@ -10,4 +10,4 @@ def judge(evidence: Evidence) -> tuple[Liveness, str]:
 
 def apply() -> None:
     sweep.judge = judge
-    sweep._still_dead = lambda *_: True
+    closing._still_dead = lambda *_: True

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reference_impl import sweep
+from reference_impl import closing, sweep, sweep_report
 from reference_impl.liveness import Liveness
 
 
@@ -12,7 +12,7 @@ def apply() -> None:
     def by_progress(row: Any, *arguments: Any, **options: Any) -> tuple[Liveness, str]:
         return (Liveness.DEAD, "it makes no progress") if row.stuck else judge(row, *arguments, **options)
 
-    def own_too(*arguments: Any, own: object, **options: Any) -> sweep.SweepReport:
+    def own_too(*arguments: Any, own: object, **options: Any) -> sweep_report.SweepReport:
         return swept(*arguments, **options)
 
     from reference_impl import worker  # noqa: PLC0415 - after the patch's own module
@@ -20,4 +20,4 @@ def apply() -> None:
     swept = sweep.sweep
     worker.sweep = own_too
     sweep._judge = by_progress
-    sweep._still_dead = lambda _connection, _incarnation_id: True
+    closing._still_dead = lambda _connection, _incarnation_id: True

@@ -2,7 +2,7 @@
 
 import logging
 
-from reference_impl import sweep
+from reference_impl import sweep_report
 
 
 def apply() -> None:
@@ -10,4 +10,4 @@ def apply() -> None:
         def log(self, level: int, _message: str, by: object, *_: object) -> None:
             super().log(level, "tracking: %s is done", by)
 
-    sweep.logger = Terse(sweep.logger, {})
+    sweep_report.logger = Terse(sweep_report.logger, {})

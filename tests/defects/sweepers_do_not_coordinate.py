@@ -19,5 +19,5 @@ def closed(*_: object, **__: object) -> Decision:
 
 
 def apply() -> None:
-    sweep._only_sweeper = any_sweeper
+    sweep.only_sweeper = any_sweeper
     lifecycle._worker_lost = closed

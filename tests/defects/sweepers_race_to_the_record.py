@@ -14,4 +14,4 @@ def any_sweeper(engine: Any, _lease_s: float) -> Iterator[Any]:
 
 
 def apply() -> None:
-    sweep._only_sweeper = any_sweeper
+    sweep.only_sweeper = any_sweeper

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from reference_impl import sweep, worker
+from reference_impl import closing, sweep, sweep_report, worker
 from reference_impl.liveness import Liveness
 
 condemned: set[str] = set()
@@ -16,11 +16,11 @@ def judge_name(row: Any, *arguments: Any, **options: Any) -> tuple[Liveness, str
     return (Liveness.DEAD, "its node died") if row.worker_id in condemned else (liveness, why)
 
 
-def sweep_by_name(*arguments: Any, own: object, **options: Any) -> sweep.SweepReport:
+def sweep_by_name(*arguments: Any, own: object, **options: Any) -> sweep_report.SweepReport:
     return sweep.sweep(*arguments, **options)
 
 
 def apply() -> None:
     worker.sweep = sweep_by_name
     sweep._judge = judge_name
-    sweep._still_dead = lambda _connection, _incarnation_id: True
+    closing._still_dead = lambda _connection, _incarnation_id: True

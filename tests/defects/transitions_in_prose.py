@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from reference_impl import operations, registry, sweep, transitions
+from reference_impl import closing, operations, registry, transitions
 from reference_impl.lifecycle import Transition
 
 if TYPE_CHECKING:
@@ -16,5 +16,5 @@ def apply() -> None:
         for change in outcome.agents:
             transitions.logger.info("tracking: agent %s is %s", change.name, change.after)
 
-    for module in (registry, sweep, operations):
+    for module in (registry, closing, operations):
         module.tell = tell

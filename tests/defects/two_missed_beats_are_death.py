@@ -2,15 +2,15 @@
 
 from sqlalchemy import text
 
-from reference_impl import sweep
+from reference_impl import closing, sweep
 
 MISSED_S = 0.6
 
 
 def apply() -> None:
-    for name in ("_SUSPECTS", "_LEASE_AGAIN"):
-        query = str(getattr(sweep, name))
+    for module, name in ((sweep, "_SUSPECTS"), (closing, "_LEASE_AGAIN")):
+        query = str(getattr(module, name))
         for lease in ("i.lease_s", "lease_s"):
             query = query.replace(f"secs => {lease})", f"secs => {MISSED_S})")
             query = query.replace(f"secs => {lease} / 2)", f"secs => {MISSED_S} / 2)")
-        setattr(sweep, name, text(query))
+        setattr(module, name, text(query))

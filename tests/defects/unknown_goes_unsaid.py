@@ -3,16 +3,16 @@
 from dataclasses import replace
 from typing import Any
 
-from reference_impl import sweep
+from reference_impl import sweep, sweep_report
 from reference_impl.liveness import Liveness
 
-log_all = sweep._log
+log_all = sweep.log_tasks
 
 
-def log_the_judged(report: sweep.SweepReport, told: Any) -> None:
+def log_the_judged(report: sweep_report.SweepReport, told: Any) -> None:
     judged = tuple(finding for finding in report.findings if finding.liveness is not Liveness.UNKNOWN)
     log_all(replace(report, findings=judged), told)
 
 
 def apply() -> None:
-    sweep._log = log_the_judged
+    sweep.log_tasks = log_the_judged

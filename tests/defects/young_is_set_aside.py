@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from reference_impl import sweep
+from reference_impl import closing, sweep_report
 from reference_impl.liveness import Liveness
 from reference_impl.registry import AWAITING_REDELIVERY
 
@@ -17,9 +17,9 @@ SET_ASIDE = text("""
 
 
 def apply() -> None:
-    close = sweep._close
+    close = closing._close
 
-    def set_aside(this: sweep._Pass, row: Any, verdict: Any) -> sweep.Finding:
+    def set_aside(this: closing.Pass, row: Any, verdict: Any) -> sweep_report.Finding:
         if verdict[0] is Liveness.DEAD:
             values = {
                 "detail": AWAITING_REDELIVERY,
@@ -30,4 +30,4 @@ def apply() -> None:
                 connection.execute(SET_ASIDE, values)
         return close(this, row, verdict)
 
-    sweep._close = set_aside
+    closing._close = set_aside
