@@ -55,12 +55,16 @@ def require_images(client: docker.DockerClient, *, with_rabbitmq: bool = True) -
 
 
 def server_versions(client: docker.DockerClient, *, with_rabbitmq: bool) -> dict[str, str]:
-    """What the servers in the images call themselves, by product. Raises SetupBroken when an image is missing."""
+    """What the servers in the images, and the workers' interpreter, call themselves, by product.
+
+    Raises SetupBroken when an image is missing.
+    """
     images = require_images(client, with_rabbitmq=with_rabbitmq)
     asked = {
         "Postgres": ("postgres", "postgres --version"),
         "Redis": ("redis", "redis-server --version"),
         "RabbitMQ": ("rabbitmq", "ls /usr/lib/rabbitmq/lib"),
+        "Python of workers": ("worker", "python3 --version"),
     }
     versions = {}
     for product, (image, command) in asked.items():
