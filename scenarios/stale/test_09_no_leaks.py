@@ -2,9 +2,20 @@
 
 import pytest
 
-from harness import Cluster, kill, no_leaks, outcome_unharmed, refuse_writes, terminate_connections
+from harness import (
+    Cluster,
+    Mode,
+    hold_answer,
+    kill,
+    no_leaks,
+    outcome_unharmed,
+    refuse_writes,
+    sever,
+    terminate_connections,
+)
 
 ROUNDS = 60
+LOST_ANSWERS = 20
 
 
 @pytest.mark.promise("STALE-09")
@@ -72,3 +83,25 @@ def test_failures_of_publishers_retries_and_sweeps(cluster: Cluster) -> None:
         no_leaks(),
         outcome_unharmed({tasks[-1].id: ("SUCCESS", "'retried'"), last.id: ("SUCCESS", "'done'")}),
     )
+
+
+@pytest.mark.promise("STALE-09")
+def test_failures_right_after_the_commit(cluster: Cluster) -> None:
+    """The connection breaks when a commit is done and its answer under way; everything is let go of."""
+    worker = cluster.worker("a", behind_proxy=True)
+    assert worker.links is not None
+    link = worker.links.postgres
+    cluster.await_records([cluster.publish("ok", queue="a") for _ in range(8)], {"SUCCESS"})
+    cluster.note_sessions()
+
+    for _ in range(LOST_ANSWERS):
+        answer = cluster.inject(hold_answer(link, "COMMIT"), await_landing=False)
+        task = cluster.publish("ok", queue="a")
+        cluster.await_landing(answer)
+        cluster.heal(cluster.inject(sever(link, Mode.RESET)))
+        cluster.heal(answer)
+        cluster.await_record(task, {"SUCCESS"})
+    cluster.result(task)
+    cluster.note_sessions()
+
+    cluster.judge(no_leaks(), outcome_unharmed({task.id: ("SUCCESS", "'done'")}))
