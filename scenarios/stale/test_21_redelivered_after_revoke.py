@@ -35,11 +35,12 @@ def test_redelivered_to_a_worker_that_started_later(cluster: Cluster, name: str,
 
 @pytest.mark.redis_broker
 @pytest.mark.promise("STALE-21")
-def test_revocations_that_cannot_be_read(cluster: Cluster) -> None:
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_revocations_that_cannot_be_read(cluster: Cluster, pool: str) -> None:
     """Without its database a worker runs fresh tasks, and holds a redelivered one until it can ask."""
     task = die_with_unacknowledged_task(cluster)
     cluster.await_record(task, {"REVOKED"})
-    third = cluster.worker("c", queues=["a"], behind_proxy=True)
+    third = cluster.worker("c", queues=["a"], pool=pool, behind_proxy=True)
 
     fault = cluster.inject(sever(third.postgres, Mode.REFUSE))
     fresh = cluster.publish("ok", "fresh", queue="a")
