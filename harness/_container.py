@@ -129,10 +129,13 @@ class ContainerProcess:
             self.discard()
 
     def discard(self) -> None:
-        """Remove the container with all that it holds; the next start makes another."""
-        with suppress(NotFound):
-            self.container.remove(force=True, v=True)
-        self._container = None
+        """Remove the container with all that it holds; the next start makes another.
+
+        One that the engine does not remove just now, as it is still letting go of its files, goes with the run.
+        """
+        container, self._container = self.container, None
+        with suppress(APIError):
+            container.remove(force=True, v=True)
 
     def keep_output(self) -> None:
         """Add to its log what the engine has of its output, where it does not write the log itself."""
