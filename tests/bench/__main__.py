@@ -34,7 +34,7 @@ DEFECTS = Path(__file__).parent.parent / "defects"
 def main() -> None:
     """Run the parts that are named, or all. The exit code is 1 if what one of them counted did not hold."""
     asked = arguments(sys.argv[1:])
-    run = begin_run(Path(".conformance"), default_root(), "reference", "embedded", "redis", asked.seed)
+    run = begin_run(Path(".conformance").absolute(), default_root(), "reference", "embedded", "redis", asked.seed)
     failed = []
     for name in asked.parts or PARTS:
         console.rule(name, align="left")
