@@ -139,6 +139,13 @@ def test_the_number_of_uncovered_promises_only_falls(catalogue: Catalogue) -> No
     assert len(uncovered) == UNCOVERED
 
 
+def test_the_gravest_promises_are_broken_in_two_ways(catalogue: Catalogue) -> None:
+    """A critical or high promise that is judged has two defects at least."""
+    grave = [it for it in catalogue.promises.values() if it.covered and it.severity in {"critical", "high"}]
+
+    assert {promise.id for promise in grave if len(promise.defects) < 2} == set()
+
+
 def test_severities_do_not_slide(catalogue: Catalogue) -> None:
     """The gravest promises are these, and no severity gains or loses a promise unnoticed."""
     promises = list(catalogue.promises.values())
