@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from functools import partial
+from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -34,13 +35,33 @@ from reference_impl.watched_sweep import Chosen, watch_and_sweep
 
 EXIT_REFUSED = 1
 
-cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Look into the task registry, and clean it up.")
+cli = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Look into the task registry, and clean it up.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 tasks = typer.Typer(no_args_is_help=True, help="The tasks of the registry.")
 cli.add_typer(tasks, name="tasks")
 tasks.add_typer(asking)
 tasks.add_typer(looking)
 tasks.add_typer(situation)
 tasks.add_typer(analysing)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"celery-tracker {version('celery-conformance')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Of the command itself."""
 
 
 @cli.command()

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -201,3 +202,10 @@ def test_a_wrong_call_ends_with_one_message(conformance: Run, arguments: tuple[s
 
     assert done.returncode == 2
     assert told in done.stdout + done.stderr
+
+
+def test_the_version_is_told(conformance: Run) -> None:
+    """For a report of a bug, and for a script that needs a certain one."""
+    done = conformance("plain", "--version")
+
+    assert (done.returncode, done.stdout) == (0, f"celery-conformance {version('celery-conformance')}\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from uuid import uuid4
 
 import pytest
@@ -223,11 +224,12 @@ def test_an_application_that_does_not_load_is_named(set_up: Tracker, registry_da
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (("--help",), ["migrate", "tasks", "api"]),
+        (("-h",), ["migrate", "tasks", "api"]),
+        (("--version",), [f"celery-tracker {version('celery-conformance')}"]),
         (("tasks", "wait", "--help"), ["--timeout", "300"]),
         (("tasks", "cleanup", "--help"), ["--app", "--dry-run", "--force", "--json"]),
     ],
-    ids=["celery-tracker", "wait", "cleanup"],
+    ids=["celery-tracker", "version", "wait", "cleanup"],
 )
 def test_the_help_names_what_there_is(set_up: Tracker, arguments: tuple[str, ...], named: list[str]) -> None:
     """Help needs neither settings nor a database."""
