@@ -25,7 +25,7 @@ from reference_impl.lifecycle import Owner, Progressed
 from reference_impl.masking import masked
 from reference_impl.progress import never_back, shown
 from reference_impl.recorder import Recorder
-from reference_impl.registry import Report
+from reference_impl.reports import Report
 from reference_impl.settings import Settings
 from reference_impl.storable import readable
 

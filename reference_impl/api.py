@@ -40,7 +40,8 @@ from reference_impl.changes import Changes
 from reference_impl.connections import open_engine
 from reference_impl.lifecycle import ENDED, Refusal, Revoked, Status
 from reference_impl.monitor import MESSAGE_CHARS_MAX, add_monitor
-from reference_impl.registry import Registry, Report
+from reference_impl.registry import Registry
+from reference_impl.reports import Report
 from reference_impl.settings import Settings
 from reference_impl.status import ResultState, StatusDocument, list_statuses, read_status
 from reference_impl.stored_results import find, pieces_of

@@ -31,7 +31,8 @@ from reference_impl.lifecycle import (
 from reference_impl.liveness import Liveness
 from reference_impl.masking import masked
 from reference_impl.messages import NotKeptError, NotSentError, find, send
-from reference_impl.registry import AWAITING_REDELIVERY, LOST, Outcome, Report, apply_within, lose_attempt
+from reference_impl.registry import AWAITING_REDELIVERY, LOST, apply_within, lose_attempt
+from reference_impl.reports import Outcome, Report
 from reference_impl.results import NoAnswerError, ResultBackend, StoredEnd
 from reference_impl.settings import Policy, Settings
 from reference_impl.storable import readable, storable

@@ -14,7 +14,8 @@ from reference_impl.lifecycle import ENDED, Requeued, Status
 from reference_impl.liveness import Evidence, Liveness, judge
 from reference_impl.messages import LOSSES, find, send
 from reference_impl.models import TaskRecord
-from reference_impl.registry import Report, apply_within, lease_holds
+from reference_impl.registry import apply_within, lease_holds
+from reference_impl.reports import Report
 from reference_impl.rollcall import call_the_roll
 from reference_impl.settings import Settings
 from reference_impl.stored_results import forget_ended_before

@@ -28,7 +28,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from reference_impl import incarnation, metrics
 from reference_impl.connections import open_engine
 from reference_impl.lifecycle import Transition
-from reference_impl.registry import Outcome, Registry, Report
+from reference_impl.registry import Registry
+from reference_impl.reports import Outcome, Report
 from reference_impl.settings import Settings
 from reference_impl.spool import Spool, SpoolError, adopt
 

@@ -31,7 +31,7 @@ from reference_impl import stored_results
 from reference_impl.agent_rows import AgentWord, Step
 from reference_impl.lifecycle import Event
 from reference_impl.messages import Message
-from reference_impl.registry import Report
+from reference_impl.reports import Report
 from reference_impl.settings import Settings
 
 logger = logging.getLogger(__name__)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from reference_impl.agent_rows import AgentChange
 from reference_impl.lifecycle import Transition, attempt_of
-
-if TYPE_CHECKING:
-    from reference_impl.registry import Outcome, Report
+from reference_impl.reports import Outcome, Report
 
 logger = logging.getLogger(__name__)
 

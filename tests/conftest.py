@@ -29,7 +29,8 @@ from harness._scratch import Scratch, default_root, remove_run
 from harness._servers import LOOPBACK, Servers, create_database, drop_database, open_redis
 from reference_impl.api import create_api
 from reference_impl.lifecycle import Event, Failed, Owner, Published, Started, Succeeded
-from reference_impl.registry import Registry, Report
+from reference_impl.registry import Registry
+from reference_impl.reports import Report
 from reference_impl.returned import form_of
 from reference_impl.schema import migrate
 from reference_impl.settings import ApiToken, load_settings

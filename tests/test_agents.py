@@ -35,7 +35,8 @@ from reference_impl.lifecycle import (
     Succeeded,
     WorkerLost,
 )
-from reference_impl.registry import Registry, Report
+from reference_impl.registry import Registry
+from reference_impl.reports import Report
 from reference_impl.settings import load_settings
 
 DATABASE = 4001

@@ -20,7 +20,8 @@ from harness._embedded_servers import free_port
 from harness._servers import LOOPBACK, Servers
 from reference_impl.backend import expires_s, keep_results
 from reference_impl.lifecycle import Owner, Published, Started, Succeeded
-from reference_impl.registry import Registry, Report
+from reference_impl.registry import Registry
+from reference_impl.reports import Report
 from reference_impl.settings import Settings, load_settings
 from reference_impl.stored_results import Kept, find, note_told, pieces_of, untold, value_for_backend
 

@@ -23,7 +23,8 @@ from reference_impl.cli_tasks import EXIT_UNREACHABLE
 from reference_impl.lifecycle import Failed, Owner, Progressed, Published, Revoked, Started, Succeeded
 from reference_impl.operations import clear_old_tasks
 from reference_impl.recorder import Recorder
-from reference_impl.registry import Registry, Report
+from reference_impl.registry import Registry
+from reference_impl.reports import Report
 from reference_impl.scheduled_check import check_if_due
 from reference_impl.settings import Settings, load_settings
 from tests.conftest import Tell, Tracker

@@ -30,7 +30,8 @@ from reference_impl.cli_tasks import (
 )
 from reference_impl.client import NotReadyError, TrackerClient, UnreachableError
 from reference_impl.lifecycle import Owner, Progressed, Started, Succeeded
-from reference_impl.registry import Registry, Report
+from reference_impl.registry import Registry
+from reference_impl.reports import Report
 from tests.conftest import API_TOKEN, Tracker
 
 

@@ -17,7 +17,8 @@ from reference_impl.deliveries import MESSAGES_MAX, look_for_messages
 from reference_impl.incarnation import Identity, register
 from reference_impl.lifecycle import DeliveryLost, Owner, Published, Started
 from reference_impl.models import TaskRecord
-from reference_impl.registry import LOST, Registry, Report
+from reference_impl.registry import LOST, Registry
+from reference_impl.reports import Report
 from reference_impl.rollcall import call_the_roll
 from reference_impl.settings import Settings, load_settings
 from reference_impl.spool import Spool

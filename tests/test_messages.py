@@ -12,7 +12,8 @@ from sqlalchemy import Engine
 from harness._servers import LOOPBACK, Servers
 from reference_impl.lifecycle import Owner, Published, Succeeded
 from reference_impl.messages import Message, NotKeptError, NotSentError, find, forget_ended, keep, send
-from reference_impl.registry import Registry, Report
+from reference_impl.registry import Registry
+from reference_impl.reports import Report
 
 REDIS_DATABASE = 8
 QUEUE = "messages"

@@ -15,7 +15,8 @@ from reference_impl.lifecycle import Event, Owner, Published, Started, WorkerLos
 from reference_impl.messages import Message, NotKeptError, NotSentError, forget_ended, keep
 from reference_impl.models import TaskRecord
 from reference_impl.operations import NotRequeuedError, requeue
-from reference_impl.registry import Registry, Report
+from reference_impl.registry import Registry
+from reference_impl.reports import Report
 
 REDIS_DATABASE = 10
 QUEUE = "requeued"

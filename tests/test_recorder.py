@@ -23,7 +23,7 @@ from harness._servers import Servers
 from reference_impl.lifecycle import Event, Owner, Progressed, Published, Started, Succeeded, Transition
 from reference_impl.models import AuditEntry, TaskRecord
 from reference_impl.recorder import Recorder, Ticket, guarded, write_what_was_left
-from reference_impl.registry import Report
+from reference_impl.reports import Report
 from reference_impl.settings import load_settings
 
 WITHIN_S = 20.0
@@ -469,7 +469,7 @@ import psycopg
 warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later warn of forks beside threads
 from reference_impl.lifecycle import Published
 from reference_impl.recorder import Recorder
-from reference_impl.registry import Report
+from reference_impl.reports import Report
 from reference_impl.settings import Settings
 
 url = sys.argv[1]

@@ -35,7 +35,8 @@ from reference_impl.lifecycle import (
     attempt_of,
 )
 from reference_impl.models import Attempt, AuditEntry, Base, TaskRecord
-from reference_impl.registry import AWAITING_REDELIVERY, NOT_PUBLISHED, Outcome, Registry, Report
+from reference_impl.registry import AWAITING_REDELIVERY, NOT_PUBLISHED, Registry
+from reference_impl.reports import Outcome, Report
 from reference_impl.schema import downgrade, is_present, migrate
 
 WORKER, OTHER_WORKER = UUID(int=1), UUID(int=2)

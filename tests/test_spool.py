@@ -15,7 +15,7 @@ import pytest
 from reference_impl.agent_rows import AgentWord, Step
 from reference_impl.lifecycle import Event, Owner, Published, Revoked, Succeeded
 from reference_impl.messages import Message
-from reference_impl.registry import Report
+from reference_impl.reports import Report
 from reference_impl.settings import Settings, load_settings
 from reference_impl.spool import Spool, SpoolError, adopt, spool_directory
 from reference_impl.stored_results import Kept

@@ -27,7 +27,8 @@ from reference_impl.lifecycle import Owner, Published, Started, Status, Succeede
 from reference_impl.liveness import Liveness
 from reference_impl.models import Attempt, AuditEntry, Incarnation, SweepPulse, TaskRecord
 from reference_impl.one_sweeper import ONE_SWEEPER, await_other_sweeper
-from reference_impl.registry import Registry, Report
+from reference_impl.registry import Registry
+from reference_impl.reports import Report
 from reference_impl.rollcall import RollCall, call_the_roll
 from reference_impl.settings import Settings, load_settings
 from reference_impl.sweep import sweep

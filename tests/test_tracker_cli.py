@@ -17,7 +17,8 @@ from reference_impl.cli import EXIT_REFUSED
 from reference_impl.cli_tasks import EXIT_UNKNOWN, EXIT_UNREACHABLE, EXIT_USAGE
 from reference_impl.incarnation import Identity, register
 from reference_impl.lifecycle import Event, Failed, Owner, Published, Started, Succeeded, WorkerLost
-from reference_impl.registry import Registry, Report
+from reference_impl.registry import Registry
+from reference_impl.reports import Report
 from tests.conftest import Tracker
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from reference_impl import signals
 from reference_impl.lifecycle import Owner, Retrying
-from reference_impl.registry import Report
+from reference_impl.reports import Report
 
 
 def apply() -> None:

@@ -6,7 +6,8 @@ from sqlalchemy import text
 
 from reference_impl import cli_check
 from reference_impl.lifecycle import WorkerLost
-from reference_impl.registry import Report, apply_within
+from reference_impl.registry import apply_within
+from reference_impl.reports import Report
 
 _OPEN = text("SELECT task_id, attempt_id FROM celery_task_registry WHERE status = 'STARTED'")
 

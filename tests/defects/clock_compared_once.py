@@ -3,7 +3,7 @@
 import time
 from datetime import timedelta
 
-from reference_impl.registry import Report
+from reference_impl.reports import Report
 
 
 def apply() -> None:

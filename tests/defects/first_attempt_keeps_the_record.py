@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from reference_impl import registry
+from reference_impl import registry, reports
 
 
 def apply() -> None:
     start = registry._start
 
-    def keep_the_owner(report: registry.Report, row: Any, started_at: Any) -> dict[str, Any]:
+    def keep_the_owner(report: reports.Report, row: Any, started_at: Any) -> dict[str, Any]:
         values = start(report, row, started_at)
         if row.attempt_id is not None:
             del values["attempt_id"]

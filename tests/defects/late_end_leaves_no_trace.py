@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from reference_impl import registry
+from reference_impl import registry, reports
 from reference_impl.lifecycle import Failed, Refusal, Succeeded
 
 
 def apply() -> None:
     audit = registry._audit
 
-    def unless_late(connection: Any, report: registry.Report, decision: Any, *rest: Any) -> None:
+    def unless_late(connection: Any, report: reports.Report, decision: Any, *rest: Any) -> None:
         if not (isinstance(decision, Refusal) and isinstance(report.event, Succeeded | Failed)):
             audit(connection, report, decision, *rest)
 

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from reference_impl import registry
+from reference_impl import registry, reports
 from reference_impl.lifecycle import ENDED, Failed, Refusal, Succeeded
 
 
 def apply() -> None:
     columns = registry._columns
 
-    def and_touch(report: registry.Report, decision: Any, row: Any, at: Any) -> tuple[dict[str, Any], str | None]:
+    def and_touch(report: reports.Report, decision: Any, row: Any, at: Any) -> tuple[dict[str, Any], str | None]:
         values, remark = columns(report, decision, row, at)
         if isinstance(decision, Refusal) and isinstance(report.event, Succeeded | Failed) and row.status in ENDED:
             return {"completed_at": at}, remark

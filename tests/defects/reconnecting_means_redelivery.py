@@ -5,7 +5,7 @@ from typing import Any
 from celery.worker import state
 from celery.worker.consumer import Consumer
 
-from reference_impl import incarnation, registry, signals
+from reference_impl import incarnation, reports, signals
 from reference_impl.lifecycle import Owner, Retrying
 
 recorders: list[Any] = []
@@ -24,7 +24,7 @@ def apply() -> None:
         assert identity is not None
         owner = Owner(identity.incarnation_id, None)
         for request in list(state.active_requests):
-            recorders[0].record(registry.Report(request.id, Retrying(owner), who=identity.node, why="connection lost"))
+            recorders[0].record(reports.Report(request.id, Retrying(owner), who=identity.node, why="connection lost"))
         lost(self, exc)
 
     signals.Handlers.connect = remember

@@ -1,7 +1,7 @@
 """A handler that raises is counted; a report that the database refuses, far from any handler, is only logged."""
 
 from reference_impl import recorder
-from reference_impl.registry import Report
+from reference_impl.reports import Report
 
 
 def _failed(self: recorder.Recorder, report: Report, cause: str) -> None:

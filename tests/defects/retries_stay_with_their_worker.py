@@ -1,6 +1,6 @@
 """A retry belongs to the worker that ran the task before: a start anywhere else is refused, and not executed."""
 
-from reference_impl import lifecycle, registry
+from reference_impl import lifecycle, reports
 from reference_impl.lifecycle import Decision, Owner, Refusal, Standing, Status
 
 
@@ -14,6 +14,6 @@ def apply() -> None:
         return begin(standing, owner)
 
     lifecycle._started = started
-    registry.Outcome.may_run = property(  # type: ignore[assignment,method-assign]
+    reports.Outcome.may_run = property(  # type: ignore[assignment,method-assign]
         lambda outcome: not isinstance(outcome.decision, Refusal)
     )

@@ -6,7 +6,7 @@ from reference_impl import closing, operations, registry, transitions
 from reference_impl.lifecycle import Transition
 
 if TYPE_CHECKING:
-    from reference_impl.registry import Outcome, Report
+    from reference_impl.reports import Outcome, Report
 
 
 def apply() -> None:
