@@ -1,12 +1,14 @@
 """The bench draws start-ups in which nobody gives up both witnesses of his life, and knows its parts."""
 
 from collections import Counter
+from dataclasses import fields
 from random import Random
 
 import pytest
 
 from harness import Timing
 from tests.bench.__main__ import arguments
+from tests.bench.cost import _defaults
 from tests.bench.start_up import LINK_TROUBLES, NO_LEASE, PAUSE, Plan, draw
 
 TIMING = Timing()
@@ -75,3 +77,11 @@ def test_what_makes_no_sense_is_refused(words: list[str], said: str, capsys: pyt
 
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_cost_is_that_of_an_unconfigured_tracker() -> None:
+    """Its defaults, as far as they are numbers: the longest spans of the clockwork stand for what is off."""
+    timing = _defaults()
+
+    assert (timing.heartbeat_s, timing.lease_s) == (2.0, 10.0)
+    assert {type(getattr(timing, field.name)) for field in fields(Timing)} == {float, str}

@@ -113,9 +113,10 @@ def _untold(cluster: Cluster) -> int:
 
 def _defaults() -> Timing:
     """The clockwork that the tracker has without any configuration, in the harness's words."""
-    own = {name: field.default for name, field in Settings.model_fields.items()}
+    own = {name: field.default for name, field in Settings.model_fields.items() if field.default is not None}
     own["heartbeat_s"] = own["heartbeat_interval_s"]
-    return Timing(**{field.name: own[field.name] for field in fields(Timing) if field.type == "float"})
+    spans = (field.name for field in fields(Timing) if field.type == "float")
+    return Timing(**{name: own[name] for name in spans if name in own})
 
 
 def _print(alone: Sequence[Speed], tracked: Sequence[Speed]) -> None:
