@@ -17,6 +17,7 @@ from reference_impl import metrics
 from reference_impl.agent_progress import AgentProgress
 from reference_impl.agents import progress_of
 from reference_impl.backend import kept_result
+from reference_impl.columns import AWAITING_REDELIVERY
 from reference_impl.connections import cause_of
 from reference_impl.lifecycle import (
     DeliveryLost,
@@ -31,7 +32,7 @@ from reference_impl.lifecycle import (
 from reference_impl.liveness import Liveness
 from reference_impl.masking import masked
 from reference_impl.messages import NotKeptError, NotSentError, find, send
-from reference_impl.registry import AWAITING_REDELIVERY, LOST, apply_within, lose_attempt
+from reference_impl.registry import LOST, apply_within, lose_attempt
 from reference_impl.reports import Outcome, Report
 from reference_impl.results import NoAnswerError, ResultBackend, StoredEnd
 from reference_impl.settings import Policy, Settings

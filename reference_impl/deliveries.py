@@ -18,7 +18,7 @@ from kombu.exceptions import ChannelError
 from sqlalchemy import Connection, Row, text
 
 from reference_impl.bounded import within
-from reference_impl.registry import AWAITING_REDELIVERY
+from reference_impl.columns import AWAITING_REDELIVERY
 from reference_impl.rollcall import RollCall, bounded_connection
 from reference_impl.settings import Settings
 from reference_impl.spool import is_behind

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, cast
 from uuid import UUID, uuid4
@@ -59,10 +59,19 @@ def _reference(body_id: UUID | None, size_bytes: int, sha256: str) -> dict[str, 
 
 _ADD_PIECE = upsert(_PIECES).values({name: bindparam(name) for name in ("body_id", "number", "body")})
 _ADD_PIECE = _ADD_PIECE.on_conflict_do_nothing()  # somebody may have been slower than was waited for
-_PUT = upsert(_RESULTS).values({column.name: bindparam(column.name) for column in _RESULTS.c})
-_PUT = _PUT.on_conflict_do_update(
-    index_elements=["task_id"], set_={column.name: _PUT.excluded[column.name] for column in _RESULTS.c}
-)
+PUT = """
+    INSERT INTO celery_task_result (task_id, size_bytes, sha256, left_out, body, body_id, told, stored_at, expires_at)
+    SELECT task_id, :size_bytes, :sha256, :left_out, :body, :body_id, :told, at,
+           at + make_interval(secs => CAST(:expires_s AS double precision))
+    FROM ended
+    ON CONFLICT (task_id) DO UPDATE SET
+        size_bytes = excluded.size_bytes, sha256 = excluded.sha256, left_out = excluded.left_out,
+        body = excluded.body, body_id = excluded.body_id, told = excluded.told,
+        stored_at = excluded.stored_at, expires_at = excluded.expires_at
+"""
+"""A part of a statement that has the task's id, and the moment of its end, in `ended`."""
+_PUT = text(f"WITH ended AS (SELECT CAST(:task_id AS text) AS task_id, CAST(:at AS timestamptz) AS at) {PUT}")
+_PUT = _PUT.bindparams(*(bindparam(name, type_=_RESULTS.c[name].type) for name in ("left_out", "body", "body_id")))
 _FIND = text("""
     SELECT *, coalesce(expires_at < clock_timestamp(), false) AS expired
     FROM celery_task_result WHERE task_id = :task_id
@@ -178,17 +187,13 @@ def put(connection: Connection, task_id: str, kept: Kept, completed_at: datetime
     """Keep a result with the end of its task, as part of the caller's transaction."""
     if kept.file is not None and Path(kept.file).exists():
         _insert_pieces(connection, kept)
-    values = {
-        "size_bytes": kept.size_bytes,
-        "sha256": kept.sha256,
-        "left_out": list(kept.left_out),
-        "body": kept.body,
-        "body_id": kept.body_id,
-        "told": kept.told,
-        "stored_at": completed_at,
-        "expires_at": None if kept.expires_s is None else completed_at + timedelta(seconds=kept.expires_s),
-    }
-    connection.execute(_PUT, {"task_id": task_id} | values)
+    connection.execute(_PUT, {"task_id": task_id, "at": completed_at} | put_values(kept))
+
+
+def put_values(kept: Kept) -> dict[str, Any]:
+    """What `PUT` is given of a result."""
+    names = ("size_bytes", "sha256", "body", "body_id", "told", "expires_s")
+    return {name: getattr(kept, name) for name in names} | {"left_out": list(kept.left_out)}
 
 
 def find(connection: Connection, task_id: str) -> Row[Any] | None:

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import Engine, inspect, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from reference_impl.columns import AWAITING_REDELIVERY
 from reference_impl.lifecycle import (
     Event,
     Failed,
@@ -35,7 +36,7 @@ from reference_impl.lifecycle import (
     attempt_of,
 )
 from reference_impl.models import Attempt, AuditEntry, Base, TaskRecord
-from reference_impl.registry import AWAITING_REDELIVERY, NOT_PUBLISHED, Registry
+from reference_impl.registry import NOT_PUBLISHED, Registry
 from reference_impl.reports import Outcome, Report
 from reference_impl.schema import downgrade, is_present, migrate
 

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from reference_impl import registry
+from reference_impl import columns
 
 
 def apply() -> None:
-    start = registry._start
+    start = columns._start
 
     def first(report: Any, row: Any, started_at: Any) -> dict[str, Any]:
         return start(report, row, started_at) | {"attempts": 1}
 
-    registry._start = first
+    columns._start = first

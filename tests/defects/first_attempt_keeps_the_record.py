@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from reference_impl import registry, reports
+from reference_impl import columns, reports
 
 
 def apply() -> None:
-    start = registry._start
+    start = columns._start
 
     def keep_the_owner(report: reports.Report, row: Any, started_at: Any) -> dict[str, Any]:
         values = start(report, row, started_at)
@@ -14,4 +14,4 @@ def apply() -> None:
             del values["attempt_id"]
         return values
 
-    registry._start = keep_the_owner
+    columns._start = keep_the_owner

@@ -3,13 +3,13 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from reference_impl import registry
+from reference_impl import columns
 
 
 def apply() -> None:
-    start = registry._start
+    start = columns._start
 
     def started(*args: Any) -> dict[str, Any]:
         return start(*args) | {"last_heartbeat": datetime.now(UTC)}
 
-    registry._start = started
+    columns._start = started

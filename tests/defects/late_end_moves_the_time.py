@@ -7,7 +7,7 @@ from reference_impl.lifecycle import ENDED, Failed, Refusal, Succeeded
 
 
 def apply() -> None:
-    columns = registry._columns
+    columns = registry.columns
 
     def and_touch(report: reports.Report, decision: Any, row: Any, at: Any) -> tuple[dict[str, Any], str | None]:
         values, remark = columns(report, decision, row, at)
@@ -15,4 +15,4 @@ def apply() -> None:
             return {"completed_at": at}, remark
         return values, remark
 
-    registry._columns = and_touch
+    registry.columns = and_touch

@@ -9,7 +9,7 @@ from reference_impl.lifecycle import WorkerLost
 
 
 def apply() -> None:
-    columns, migrate = registry._columns, schema.migrate
+    columns, migrate = registry.columns, schema.migrate
 
     def lost(report: Any, *rest: Any) -> tuple[dict[str, Any], str | None]:
         values, remark = columns(report, *rest)
@@ -22,5 +22,5 @@ def apply() -> None:
         with engine.begin() as connection:
             connection.execute(text("ALTER TABLE celery_task_registry DROP CONSTRAINT ck_celery_task_registry_status"))
 
-    registry._columns = lost
+    registry.columns = lost
     schema.migrate = unrestricted

@@ -3,15 +3,11 @@
 from typing import Any
 
 from reference_impl import registry
-from reference_impl.lifecycle import Started
 
 
 def apply() -> None:
     def together(self: Any, report: Any) -> Any:
         with self._engine.begin() as connection:
-            outcome = registry.apply_within(connection, report)
-            if isinstance(report.event, Started):
-                registry._open_attempt(connection, report, report.event.owner)
-            return outcome
+            return registry.take(connection, report) or registry.apply_within(connection, report)
 
     registry.Registry.apply = together

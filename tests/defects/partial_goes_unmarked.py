@@ -1,13 +1,15 @@
 """What could not be stored is left out of a result, and nothing says so where the result is given."""
 
-import dataclasses
 from typing import Any
 
-from reference_impl import registry, stored_results
+from reference_impl import ordinary, stored_results
+from reference_impl.stored_results import Kept
 
 
 def apply() -> None:
-    def put(connection: Any, task_id: str, kept: stored_results.Kept, completed_at: Any) -> None:
-        stored_results.put(connection, task_id, dataclasses.replace(kept, left_out=()), completed_at)
+    values = stored_results.put_values
 
-    registry.put = put
+    def unmarked(kept: Kept) -> dict[str, Any]:
+        return values(kept) | {"left_out": []}
+
+    stored_results.put_values = ordinary.put_values = unmarked

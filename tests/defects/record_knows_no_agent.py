@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from reference_impl import registry
+from reference_impl import columns
 
 
 def apply() -> None:
-    completed = registry._completed
+    completed = columns._completed
 
     def without_agent(*args: Any) -> Any:
         values, remark = completed(*args)
         return {name: value for name, value in values.items() if name != "agent"}, remark
 
-    registry._completed = without_agent
+    columns._completed = without_agent

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from reference_impl import registry
+from reference_impl import columns
 from reference_impl.lifecycle import RedeliveryOverdue, Revoked, WorkerLost
 
 
 def apply() -> None:
-    end = registry._end
+    end = columns._end
 
     def without_time(report: Any, completed_at: Any) -> dict[str, Any]:
         values = end(report, completed_at)
@@ -15,4 +15,4 @@ def apply() -> None:
             values["completed_at"] = None
         return values
 
-    registry._end = without_time
+    columns._end = without_time

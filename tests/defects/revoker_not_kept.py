@@ -2,15 +2,15 @@
 
 from typing import Any
 
-from reference_impl import registry
+from reference_impl import columns
 from reference_impl.lifecycle import Revoked
 
 
 def apply() -> None:
-    end = registry._end
+    end = columns._end
 
     def nobody(report: Any, completed_at: Any) -> dict[str, Any]:
         values = end(report, completed_at)
         return values | {"ended_by": None} if isinstance(report.event, Revoked) else values
 
-    registry._end = nobody
+    columns._end = nobody

@@ -5,18 +5,18 @@ from typing import Any
 
 from sqlalchemy import update
 
-from reference_impl import registry
+from reference_impl import ordinary
 from reference_impl.models import TaskRecord
 
 
 def apply() -> None:
-    insert = registry._insert_published
+    publish = ordinary._publish
 
-    def inserted(connection: Any, report: Any) -> bool:
-        done = insert(connection, report)
-        if done:
+    def published(connection: Any, report: Any) -> Any:
+        outcome = publish(connection, report)
+        if outcome is not None:
             own = update(TaskRecord).where(TaskRecord.task_id == report.task_id)
             connection.execute(own.values(queued_at=datetime.now(UTC)))
-        return bool(done)
+        return outcome
 
-    registry._insert_published = inserted
+    ordinary._publish = published

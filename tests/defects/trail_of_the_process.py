@@ -3,13 +3,20 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import func, select, update
+
 from reference_impl import registry
+from reference_impl.models import AuditEntry
 
 
 def apply() -> None:
-    audit = registry._audit
+    applied = registry.Registry.apply
 
-    def audited(connection: Any, report: Any, decision: Any, before: Any, at: object, remark: Any) -> None:
-        audit(connection, report, decision, before, datetime.now(UTC), remark)
+    def dated(self: Any, report: Any) -> Any:
+        outcome = applied(self, report)
+        last = select(func.max(AuditEntry.entry_id)).where(AuditEntry.task_id == report.task_id).scalar_subquery()
+        with self._engine.begin() as connection:
+            connection.execute(update(AuditEntry).where(AuditEntry.entry_id == last).values(at=datetime.now(UTC)))
+        return outcome
 
-    registry._audit = audited
+    registry.Registry.apply = dated

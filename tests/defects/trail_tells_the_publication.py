@@ -2,17 +2,32 @@
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select, update
 
-from reference_impl import registry
-from reference_impl.models import TaskRecord
+from reference_impl import closing, registry
+from reference_impl.models import AuditEntry, TaskRecord
+
+
+def backdate(connection: Any, task_id: str) -> None:
+    last = select(func.max(AuditEntry.entry_id)).where(AuditEntry.task_id == task_id).scalar_subquery()
+    queued_at = select(TaskRecord.queued_at).where(TaskRecord.task_id == task_id).scalar_subquery()
+    dated = update(AuditEntry).where(AuditEntry.entry_id == last)
+    connection.execute(dated.values(at=func.coalesce(queued_at, AuditEntry.at)))
 
 
 def apply() -> None:
-    audit = registry._audit
+    applied, within = registry.Registry.apply, registry.apply_within
 
-    def as_published(connection: Any, report: Any, decision: Any, before: Any, at: Any, remark: Any) -> None:
-        queued_at = connection.scalar(select(TaskRecord.queued_at).where(TaskRecord.task_id == report.task_id))
-        audit(connection, report, decision, before, queued_at or at, remark)
+    def as_published(self: Any, report: Any) -> Any:
+        outcome = applied(self, report)
+        with self._engine.begin() as connection:
+            backdate(connection, report.task_id)
+        return outcome
 
-    registry._audit = as_published
+    def within_as_published(connection: Any, report: Any) -> Any:
+        outcome = within(connection, report)
+        backdate(connection, report.task_id)
+        return outcome
+
+    registry.Registry.apply = as_published
+    closing.apply_within = within_as_published

@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import text
 
 from reference_impl import closing, sweep_report
+from reference_impl.columns import AWAITING_REDELIVERY
 from reference_impl.liveness import Liveness
-from reference_impl.registry import AWAITING_REDELIVERY
 
 SET_ASIDE = text("""
     UPDATE celery_task_registry
