@@ -47,9 +47,8 @@ _AT = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True)
 class _Expected:
-    """What a report expects of its record; what the columns say beyond that does not matter."""
+    """What a report expects of its record, as far as it matters for what changes: a value, whichever, or none."""
 
-    standing: Standing
     task_name: str = "known"
     owner: str = "known"
     args: str = "known"
@@ -186,7 +185,7 @@ def _write(
     decision = decide(standing, report.event)
     if not isinstance(decision, Transition):
         return None
-    changed, remark = columns(report, decision, _Expected(standing), _AT)
+    changed, remark = columns(report, decision, _Expected(), _AT)
     told = entry(report, decision, standing.status, _AT, remark)
     timed = frozenset(name for name, value in changed.items() if value is _AT)
     sent = report.age
