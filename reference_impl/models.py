@@ -81,7 +81,7 @@ class TaskRecord(Base):
 
 
 class Attempt(Base):
-    """One execution; written and committed before the record is touched, so that a death in between shows."""
+    """One execution; committed before its record tells of it, or with it, so that a death in between shows."""
 
     __tablename__ = "celery_task_attempt"
     __table_args__ = (
