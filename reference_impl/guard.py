@@ -19,6 +19,8 @@ from reference_impl.settings import Settings, Unreadable
 
 logger = logging.getLogger(__name__)
 
+_STANDS = "_tracking_stands_before"
+
 
 class LostTooOftenError(Exception):
     """A task has taken its process with it as often as it may; it is not executed again."""
@@ -38,7 +40,13 @@ def _guard(task: Task, settings: Settings) -> None:
         refuse_revoked(task, settings)
         return run(*args, **kwargs)
 
+    setattr(guarded, _STANDS, True)
     task.run = guarded
+
+
+def is_guarded(task: Task) -> bool:
+    """Whether its start is waited for right before its body, and need not be waited for any earlier."""
+    return getattr(task.run, _STANDS, False)
 
 
 def refuse_revoked(task: Task, settings: Settings) -> None:
@@ -47,6 +55,7 @@ def refuse_revoked(task: Task, settings: Settings) -> None:
     ticket: Ticket | None = getattr(request, "tracking_start", None)
     if ticket is None:
         return
+    request.tracking_settle()
     if not ticket.answered and ticket.report.redelivered:
         ticket = await_revocations(task, ticket, settings)
     if ticket.outcome is None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import Connection, Table, TextClause, bindparam, func, select, text, update
+from psycopg.types.json import Jsonb
+from sqlalchemy import Connection, Table, func, select, update
+from sqlalchemy.dialects.postgresql import JSONB
 
 from reference_impl.columns import columns, entry
 from reference_impl.lifecycle import (
@@ -34,15 +36,57 @@ from reference_impl.models import Attempt, AuditEntry, StoredResult, TaskRecord
 from reference_impl.reports import Outcome, Report
 from reference_impl.stored_results import PUT, put_values
 
-_TASKS = cast("Table", TaskRecord.__table__)
-_ATTEMPTS = cast("Table", Attempt.__table__)
-_AUDIT = cast("Table", AuditEntry.__table__)
-_RESULTS = cast("Table", StoredResult.__table__)
-_TYPES = {column.name: column.type for table in (_RESULTS, _AUDIT, _ATTEMPTS, _TASKS) for column in table.c}
+STALL = timedelta(seconds=0.1)
+"""An answer that takes longer tells of a process or a database that stood still."""
 
-_STALL = timedelta(seconds=0.1)
+_TASKS = cast("Table", TaskRecord.__table__)
+_AUDIT = cast("Table", AuditEntry.__table__)
+_JSON = frozenset(
+    column.name
+    for model in (TaskRecord, Attempt, StoredResult)
+    for column in model.__table__.columns
+    if isinstance(column.type, JSONB)
+)
+
 _AT = datetime.max.replace(tzinfo=UTC)
 """Stands for the time of the event by the database's clock, which only the statement itself knows."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """SQL with a name in `%(name)s` for each value, as psycopg has it; made once for each set of columns."""
+
+    text: str
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """Those of its values, each once."""
+        return tuple(dict.fromkeys(re.findall(r"%\((\w+)\)s", self.text)))
+
+    @functools.cached_property
+    def numbered(self) -> str:
+        """The same with `$1` for the first of its values, as Postgres has it."""
+        numbers = {name: number for number, name in enumerate(self.names, start=1)}
+        return re.sub(r"%\((\w+)\)s", lambda found: f"${numbers[found[1]]}", self.text)
+
+
+@dataclass(frozen=True)
+class Write:
+    """What an ordinary report writes, and what has come of it if the statement gives an entry's number.
+
+    The database has to commit the statement by itself. Once a start was told, its attempt is there in any case: if this
+    process dies before the record's turn, that still names the task.
+    """
+
+    statement: Statement
+    values: Mapping[str, Any]
+    outcome: Outcome
+    timed: frozenset[str]
+    sent: timedelta
+
+    def age(self, report: Report) -> timedelta:
+        """How long ago it was made of the report."""
+        return report.age - self.sent
 
 
 @dataclass(frozen=True)
@@ -59,106 +103,127 @@ class _Expected:
     completed_at: None = None
 
 
-def take(connection: Connection, report: Report) -> Outcome | None:
-    """Write an ordinary report; None where it is no such report, or its record does not stand as expected.
-
-    The connection has to commit each statement by itself. Once a start was looked at, its attempt is there in any case:
-    if this process dies before the record's turn, that still names the task. Raises SQLAlchemy's errors.
-    """
+def write_of(report: Report) -> Write | None:
+    """What writes it, if it is an ordinary report."""
     match report.event:
         case Published():
-            return _publish(connection, report)
+            return _publish(report)
         case Started(owner=owner):
-            return _start(connection, report, owner)
+            return _start(report, owner)
         case Succeeded(owner=owner) | Ignored(owner=owner) | Failed(owner=owner):
-            return _end(connection, report, owner)
+            return _end(report, owner)
         case _:
             return None
 
 
-_PUBLISH = text("""
+def take(connection: Connection, report: Report) -> Outcome | None:
+    """Write an ordinary report; None where it is no such report, or its record does not stand as expected.
+
+    The connection has to commit each statement by itself. Raises SQLAlchemy's errors.
+    """
+    write = write_of(report)
+    if write is None:
+        return None
+    entry_id = connection.exec_driver_sql(write.statement.text, dict(write.values)).scalar_one_or_none()
+    if entry_id is None:
+        return None
+    mend_times(connection, report, write, entry_id)
+    return write.outcome
+
+
+def mend_times(connection: Connection, report: Report, write: Write, entry_id: int) -> None:
+    """Where somebody stood still meanwhile, set the event's times by its age.
+
+    The database's clock was read after the event's age was, or long before the answer came.
+    """
+    if write.age(report) <= STALL:
+        return
+    at = connection.execute(select(func.clock_timestamp())).scalar_one() - report.age
+    connection.execute(update(_TASKS).where(_TASKS.c.task_id == report.task_id).values(dict.fromkeys(write.timed, at)))
+    connection.execute(update(_AUDIT).where(_AUDIT.c.entry_id == entry_id).values(at=at))
+
+
+_MOMENT = "(statement_timestamp() - CAST(%(age)s AS interval))"
+"""The time of the event: the database's clock when it got the statement, less the event's age when that was sent."""
+
+_PUBLISH = """
     WITH published AS (
         INSERT INTO celery_task_registry
             (task_id, task_name, owner, status, detail, args, kwargs, queue, eta, queued_at)
         VALUES
-            (:task_id, :task_name, :owner, 'PENDING', 'queued', :args, :kwargs, :queue, :eta, clock_timestamp() - :age)
+            (%(task_id)s, %(task_name)s, %(owner)s, 'PENDING', 'queued', %(args)s, %(kwargs)s, %(queue)s, %(eta)s,
+             {at})
         ON CONFLICT DO NOTHING RETURNING task_id, queued_at
     )
     INSERT INTO celery_task_audit (task_id, to_status, refused, at, who, why)
-    SELECT task_id, 'PENDING', false, queued_at, :who, :why FROM published
-    RETURNING entry_id
-""").bindparams(bindparam("args", type_=_TYPES["args"]), bindparam("kwargs", type_=_TYPES["kwargs"]))
-
-_ENTER = """
-    INSERT INTO celery_task_audit (task_id, attempt_id, from_status, to_status, refused, at, who, why)
-    SELECT task_id, :attempt_id, :from_status, :to_status, false, at, :who, :why FROM moved
+    SELECT task_id, 'PENDING', false, queued_at, %(who)s, %(why)s FROM published
     RETURNING entry_id
 """
 
 _START = """
-    WITH clock AS MATERIALIZED (SELECT clock_timestamp() - CAST(:age AS interval) AS at),
-    attempt AS (
+    WITH attempt AS (
         INSERT INTO celery_task_attempt (attempt_id, task_id, task_name, incarnation_id, worker_id, worker_pid,
                                          acks_late, redelivered, waiters, started_at)
-        SELECT :attempt_id, :task_id, :task_name, :incarnation_id, :worker_id, :worker_pid,
-               :acks_late, :redelivered, :waiters, at
-        FROM clock
+        VALUES (%(attempt_id)s, %(task_id)s, %(task_name)s, %(incarnation_id)s, %(worker_id)s, %(worker_pid)s,
+                %(acks_late)s, %(redelivered)s, %(waiters)s, {at})
         ON CONFLICT DO NOTHING
     ), found AS (
-        SELECT task_id, at FROM celery_task_registry, clock
-        WHERE task_id = :task_id AND status = 'PENDING' AND attempts = 0 AND attempt_id IS NULL
-          AND started_at IS NULL AND completed_at IS NULL AND queued_at <= at
-          AND task_name IS NOT NULL AND args IS NOT NULL AND (owner IS NOT NULL OR :without_owner)
-        FOR UPDATE OF celery_task_registry SKIP LOCKED
+        SELECT task_id FROM celery_task_registry
+        WHERE task_id = %(task_id)s AND status = 'PENDING' AND attempts = 0 AND attempt_id IS NULL
+          AND started_at IS NULL AND completed_at IS NULL AND queued_at <= {at}
+          AND task_name IS NOT NULL AND args IS NOT NULL AND (owner IS NOT NULL OR %(without_owner)s)
+        FOR UPDATE SKIP LOCKED
     ), moved AS (
         UPDATE celery_task_registry r SET {columns} FROM found WHERE r.task_id = found.task_id
-        RETURNING r.task_id, found.at
+        RETURNING r.task_id, {at} AS at
     )
+    INSERT INTO celery_task_audit (task_id, attempt_id, from_status, to_status, refused, at, who, why)
+    SELECT task_id, %(attempt_id)s, %(from_status)s, %(to_status)s, false, at, %(who)s, %(why)s FROM moved
+    RETURNING entry_id
 """
 
 _END = """
-    WITH clock AS MATERIALIZED (SELECT clock_timestamp() - CAST(:age AS interval) AS at),
-    found AS (
-        SELECT task_id, at FROM celery_task_registry, clock
-        WHERE task_id = :task_id AND status = 'STARTED' AND attempt_id = :attempt_id
-          AND started_at <= at AND coalesce(queued_at <= at, true) AND completed_at IS NULL
+    WITH found AS (
+        SELECT task_id FROM celery_task_registry
+        WHERE task_id = %(task_id)s AND status = 'STARTED' AND attempt_id = %(attempt_id)s
+          AND started_at <= {at} AND coalesce(queued_at <= {at}, true) AND completed_at IS NULL
           AND task_name IS NOT NULL AND agent IS NULL
-        FOR UPDATE OF celery_task_registry SKIP LOCKED
+        FOR UPDATE SKIP LOCKED
     ), moved AS (
         UPDATE celery_task_registry r SET {columns} FROM found WHERE r.task_id = found.task_id
-        RETURNING r.task_id, found.at
+        RETURNING r.task_id, {at} AS at
     ), attempt AS (
         UPDATE celery_task_attempt a SET ended_at = moved.at FROM moved
-        WHERE a.attempt_id = :attempt_id AND a.ended_at IS NULL
-    )
+        WHERE a.attempt_id = %(attempt_id)s AND a.ended_at IS NULL
+    ){kept}
+    INSERT INTO celery_task_audit (task_id, attempt_id, from_status, to_status, refused, at, who, why)
+    SELECT task_id, %(attempt_id)s, %(from_status)s, %(to_status)s, false, at, %(who)s, %(why)s FROM moved
+    RETURNING entry_id
 """
 
 _KEEP = f", ended AS (SELECT task_id, at FROM moved), kept AS ({PUT})"  # noqa: S608 - a constant
 
 
-def _publish(connection: Connection, report: Report) -> Outcome | None:
+def _publish(report: Report) -> Write:
     args, kwargs = report.arguments() if report.arguments else (None, None)
     sent = report.age
     values = {
         "task_id": report.task_id,
         "task_name": report.task_name,
         "owner": report.owner,
-        "args": args,
-        "kwargs": kwargs,
+        "args": _json(args),
+        "kwargs": _json(kwargs),
         "queue": report.queue,
         "eta": report.eta,
         "age": sent,
         "who": report.who,
         "why": report.why,
     }
-    entry_id = connection.execute(_PUBLISH, values).scalar_one_or_none()
-    if entry_id is None:
-        return None
-    _mend_times(connection, report, sent, entry_id, ["queued_at"])
-    return Outcome(Transition(Status.PENDING), None)
+    made = _statement(_PUBLISH)
+    return Write(made, values, Outcome(Transition(Status.PENDING), None), frozenset({"queued_at"}), sent)
 
 
-def _start(connection: Connection, report: Report, owner: Owner) -> Outcome | None:
+def _start(report: Report, owner: Owner) -> Write | None:
     attempt = {
         "task_name": report.task_name,
         "incarnation_id": owner.incarnation_id,
@@ -166,54 +231,44 @@ def _start(connection: Connection, report: Report, owner: Owner) -> Outcome | No
         "worker_pid": report.worker_pid,
         "acks_late": report.acks_late,
         "redelivered": report.redelivered,
-        "waiters": report.waiters,
+        "waiters": _json(report.waiters),
         "without_owner": report.owner is None,
     }
-    return _write(connection, report, _START, Standing(Status.PENDING, Owner(None, None)), attempt)
+    return _move(report, _START, Standing(Status.PENDING, Owner(None, None)), attempt)
 
 
-def _end(connection: Connection, report: Report, owner: Owner) -> Outcome | None:
+def _end(report: Report, owner: Owner) -> Write | None:
     if owner.attempt_id is None or (report.kept is not None and report.kept.file is not None):
         return None
     kept = put_values(report.kept) if report.kept is not None else {}
-    return _write(connection, report, _END, Standing(Status.STARTED, owner), kept)
+    return _move(report, _END, Standing(Status.STARTED, owner), kept)
 
 
-def _write(
-    connection: Connection, report: Report, statement: str, standing: Standing, more: dict[str, Any]
-) -> Outcome | None:
+def _move(report: Report, statement: str, standing: Standing, more: dict[str, Any]) -> Write | None:
     decision = decide(standing, report.event)
     if not isinstance(decision, Transition):
         return None
     changed, remark = columns(report, decision, _Expected(), _AT)
     told = entry(report, decision, standing.status, _AT, remark)
     timed = frozenset(name for name, value in changed.items() if value is _AT)
-    sent = report.age
     made = _statement(statement, tuple(changed), timed, kept=report.kept is not None)
-    values = {f"new_{name}": value for name, value in changed.items() if name not in timed}
-    entry_id = connection.execute(made, told | more | values | {"age": sent}).scalar_one_or_none()
-    if entry_id is None:
-        return None
-    _mend_times(connection, report, sent, entry_id, timed)
-    return Outcome(decision, standing.status)
+    values = {f"new_{name}": _valued(name, value) for name, value in changed.items() if name not in timed}
+    sent = report.age
+    return Write(made, told | more | values | {"age": sent}, Outcome(decision, standing.status), timed, sent)
 
 
 @functools.cache
-def _statement(statement: str, changed: tuple[str, ...], timed: frozenset[str], *, kept: bool) -> TextClause:
-    """Made once for each set of columns: to make a statement costs more than to execute it."""
-    assignments = (f"{name} = {'found.at' if name in timed else f':new_{name}'}" for name in changed)
-    whole = statement.format(columns=", ".join(assignments))
-    whole += _KEEP if kept else ""
-    whole += _ENTER
-    names = set(re.findall(r":(\w+)", whole))
-    typed = {name: _TYPES.get(name.removeprefix("new_")) for name in names}
-    return text(whole).bindparams(*(bindparam(name, type_=kind) for name, kind in typed.items() if kind is not None))
+def _statement(
+    text: str, changed: tuple[str, ...] = (), timed: frozenset[str] = frozenset(), *, kept: bool = False
+) -> Statement:
+    assignments = (f"{name} = {_MOMENT if name in timed else f'%(new_{name})s'}" for name in changed)
+    text = text.replace("{columns}", ", ".join(assignments)).replace("{kept}", _KEEP if kept else "")
+    return Statement(text.replace("{at}", _MOMENT))
 
 
-def _mend_times(connection: Connection, report: Report, sent: timedelta, entry_id: int, timed: Collection[str]) -> None:
-    """Whoever stood still meanwhile, the database's clock was read after it, or long before the answer came."""
-    if report.age - sent <= _STALL:
-        return
-    at = connection.execute(select(func.clock_timestamp())).scalar_one() - report.age
-    connection.execute(update(_TASKS).where(_TASKS.c.task_id == report.task_id).values(dict.fromkeys(timed, at)))
-    connection.execute(update(_AUDIT).where(_AUDIT.c.entry_id == entry_id).values(at=at))
+def _valued(name: str, value: Any) -> Any:
+    return _json(value) if name in _JSON else value
+
+
+def _json(value: Any) -> Jsonb | None:
+    return None if value is None else Jsonb(value)

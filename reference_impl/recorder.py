@@ -1,8 +1,10 @@
 """Tracking writes that cannot hurt a task: in order, behind a bound, kept while the database is away.
 
-Each process has one writer thread and one connection. A signal handler hands over its report and waits at
-most `write_timeout_s`; if the write is not done by then it is put on disk, the task goes on, and the write stays
-in the queue. From then on nobody waits until the queue has been written. A report that the database refuses is
+Each process has one connection and one writer thread, which lends the connection while it has nothing to write: whoever
+has an ordinary report sends it himself, and waits for the answer, or has it waited for later. Everything else is the
+writer's: reports of another kind, those that found their record otherwise, answers that are slow. For them a signal
+handler waits at most `write_timeout_s`; what is not written by then is put on disk, the task goes on, and the report
+stays in the queue. From then on nobody waits until the queue has been written. A report that the database refuses is
 dropped with an ERROR line; one that could not reach it is kept, up to `write_queue_limit`, and written later, by
 another process if this one is killed.
 """
@@ -17,6 +19,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
@@ -28,15 +31,21 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 from reference_impl import incarnation, metrics
 from reference_impl.connections import open_engine
 from reference_impl.lifecycle import Transition
+from reference_impl.line import IS_POSSIBLE, Line, Pending
+from reference_impl.ordinary import STALL, Write, write_of
 from reference_impl.registry import Registry
 from reference_impl.reports import Outcome, Report
 from reference_impl.settings import Settings
 from reference_impl.spool import Spool, SpoolError, adopt
+from reference_impl.transitions import tell
 
 logger = logging.getLogger(__name__)
 
 _RETRY_S = 0.25
 _RETRY_S_MAX = 2.0
+_GLANCE_S = 0.05
+"""So long may an answer lie there that nobody waits for."""
+_LOOK_AGAIN_S = 0.005
 
 
 @dataclass(eq=False)
@@ -44,6 +53,7 @@ class Ticket:
     """The fate of one report."""
 
     report: Report
+    handed_over: float = field(default_factory=time.monotonic)
     written: threading.Event = field(default_factory=threading.Event)
     outcome: Outcome | None = None
     dropped: bool = False
@@ -59,6 +69,18 @@ class Ticket:
         """Whether the report was written, or dropped, within `timeout_s`; None waits as long as it takes."""
         return self.written.wait(timeout_s)
 
+    def left(self, bound_s: float) -> float:
+        """How much of a bound on the waiting for it is left."""
+        return max(0.0, self.handed_over + bound_s - time.monotonic())
+
+
+@dataclass(eq=False)
+class _UnderWay:
+    """The report whose statement is on the line."""
+
+    ticket: Ticket
+    write: Write
+
 
 class Recorder:
     """The one door through which a process writes what happened to its tasks."""
@@ -69,6 +91,10 @@ class Recorder:
         self._notes: WeakValueDictionary[str, Ticket] = WeakValueDictionary()
         self._arrived = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._connection = threading.Lock()  # who holds it has the connection, and what is under way on it
+        self._line: Line | None = None
+        self._under_way: _UnderWay | None = None
+        self._glancing = False
         self._noticing = threading.RLock()  # a signal handler may come while it is held
         self._trouble = False
         self._answering = False
@@ -77,17 +103,41 @@ class Recorder:
         self.failures = 0
         os.register_at_fork(after_in_child=self._start_afresh)
 
-    def record(self, report: Report) -> Ticket:
+    def record(self, report: Report, *, told_elsewhere: bool = False) -> Ticket:
         """Hand over a report and wait for it within the bound. Never raises, never waits longer.
 
-        When it returns, the report is in the database, or on disk, or an ERROR line has told of its loss.
+        When it returns, the report is in the database, or on disk, or an ERROR line has told of its loss. Where a sweep
+        would find the same `told_elsewhere` it may be on its way to the database instead.
         """
-        ticket = self._submit(report)
-        if self._trouble:
-            self._keep(ticket, "the database is away")
-        elif not ticket.wait(self._settings.write_timeout_s):
-            self._keep(ticket, f"no answer from the database within {self._settings.write_timeout_s:g} s")
+        ticket = self.begin(report)
+        if not (told_elsewhere and self._is_under_way(ticket)):
+            self.finish(ticket)
         return ticket
+
+    def begin(self, report: Report) -> Ticket:
+        """Hand over a report for which `finish` waits: it is on its way, or in the queue. Never raises.
+
+        It waits for nothing but the answer to what was sent before, and not for long.
+        """
+        ticket = Ticket(report)
+        if not self._send(ticket):
+            self._submit(ticket)
+            if self._trouble:
+                self._keep(ticket, "the database is away")
+        return ticket
+
+    def finish(self, ticket: Ticket) -> None:
+        """Wait for what was begun, as `record` does; the bound counts from its beginning."""
+        bound_s = self._settings.write_timeout_s
+        if self._is_under_way(ticket) and not ticket.kept and self._connection.acquire(timeout=ticket.left(bound_s)):
+            try:
+                if self._is_under_way(ticket):
+                    self._collect()
+            finally:
+                self._connection.release()
+        if ticket.kept or not ticket.wait(ticket.left(bound_s)):
+            # Somebody else may be about to keep it: then this waits until it is on disk.
+            self._keep(ticket, f"no answer from the database within {bound_s:g} s")
 
     def note(self, report: Report) -> None:
         """Hand over a report that nobody waits for, in place of the last one about its task that is not written yet."""
@@ -96,11 +146,17 @@ class Recorder:
             if waiting is not None and waiting in list(self._queue)[1:]:
                 waiting.report = report
                 return
-        self._notes[report.task_id] = self._submit(report)
+        ticket = self._notes[report.task_id] = Ticket(report)
+        self._submit(ticket)
 
     def flush(self, timeout_s: float) -> int:
         """Wait up to `timeout_s` for what is queued; returns how many reports are left unwritten."""
         deadline = time.monotonic() + timeout_s
+        if self._under_way is not None and self._connection.acquire(timeout=timeout_s):
+            try:
+                self._collect()
+            finally:
+                self._connection.release()
         while waiting := list(self._queue):
             if not waiting[-1].wait(max(0.0, deadline - time.monotonic())):
                 break
@@ -113,18 +169,76 @@ class Recorder:
             logger.warning("tracking: %d reports are left on disk for another process to write", left - lost)
         return left
 
-    def _submit(self, report: Report) -> Ticket:
-        ticket = Ticket(report)
+    def _is_under_way(self, ticket: Ticket) -> bool:
+        under_way = self._under_way
+        return under_way is not None and under_way.ticket is ticket
+
+    def _send(self, ticket: Ticket) -> bool:
+        """Whether its statement is on the line, which is free only while nothing waits in the queue."""
+        if self._trouble or self._queue or not self._connection.acquire(blocking=False):
+            return False
+        try:
+            if not self._collect() or self._line is None:
+                return False
+            write = write_of(ticket.report)
+            if write is None or not self._line.knows(write.statement):
+                return False
+            self._under_way = _UnderWay(ticket, write)  # first: an exception from elsewhere may come at any time
+            if not self._line.send(write.statement, write.values):
+                self._under_way = None
+                return False
+        except Exception:  # noqa: BLE001 - whatever it is, the writer meets it too, and tells of it
+            if not self._is_under_way(ticket):
+                return False
+            self._queue_first(ticket)
+        finally:
+            self._connection.release()
+        if not self._glancing:
+            with self._arrived:
+                self._arrived.notify()
+        return True
+
+    def _collect(self) -> bool:
+        """Take the answer that is on the line, where it has come in time; else it is left to the writer.
+
+        Only for who holds the connection. Says whether the line is free.
+        """
+        if self._under_way is None:
+            return True
+        ticket, write = self._under_way.ticket, self._under_way.write
+        if ticket in self._queue:
+            return False
+        assert self._line is not None
+        entry_id = None
+        with suppress(Pending, psycopg.Error):
+            entry_id = self._line.answer((STALL - write.age(ticket.report)).total_seconds())
+            if entry_id is None:  # its record stands otherwise
+                self._under_way = None
+        if entry_id is None or write.age(ticket.report) > STALL:
+            self._queue_first(ticket)
+            return False
+        ticket.outcome = write.outcome
+        tell(ticket.report, write.outcome)
+        self._settle(ticket)
+        self._under_way = None  # last: an exception from elsewhere may come at any time
+        return True
+
+    def _queue_first(self, ticket: Ticket) -> None:
+        with self._arrived:
+            self._ensure_writer()
+            self._queue.appendleft(ticket)
+            self._arrived.notify()
+
+    def _submit(self, ticket: Ticket) -> None:
         with self._arrived:
             self._ensure_writer()
             if len(self._queue) >= self._settings.write_queue_limit:
-                self._failed(report, f"{len(self._queue)} reports are waiting already; dropped")
+                self._failed(ticket.report, f"{len(self._queue)} reports are waiting already; dropped")
                 ticket.dropped = True
                 ticket.written.set()
-                return ticket
+                return
             self._queue.append(ticket)
             self._arrived.notify()
-        return ticket
 
     def _ensure_writer(self) -> None:
         if self._thread is None or not self._thread.is_alive():
@@ -137,37 +251,60 @@ class Recorder:
         self._notes = WeakValueDictionary()
         self._arrived = threading.Condition()
         self._thread = None
+        self._connection = threading.Lock()
+        self._line = self._under_way = None
+        self._glancing = False
         self._noticing = threading.RLock()
         self._trouble = self._answering = False
         self._spool.forget()
         self._heir = True
 
     def _write_all(self) -> None:
-        registry = Registry(open_engine(self._settings))
+        engine = open_engine(self._settings)
+        registry = Registry(engine)
         pause_s = _RETRY_S
         while True:
-            with self._arrived:
-                self._arrived.wait_for(lambda: bool(self._queue))
-                ticket = self._queue[0]
-            try:
-                kept = not self._write(registry, ticket)
-            except Exception:  # noqa: BLE001 - a mistake in here must not stand in the way of the next report
-                traceback.print_exc()
-                metrics.tracking_failed()
-                kept = False
+            self._await_work()
+            with self._connection:
+                ticket = self._first()
+                try:
+                    kept = ticket is not None and not self._write(registry, ticket)
+                except Exception:  # noqa: BLE001 - a mistake in here must not stand in the way of the next report
+                    traceback.print_exc()
+                    metrics.tracking_failed()
+                    kept = False
+                if ticket is not None and not kept:
+                    self._settle(ticket)
+                    self._lend(engine, ticket)
             if kept:
                 with self._arrived:
                     self._arrived.wait(pause_s)
                 pause_s = min(pause_s * 2, _RETRY_S_MAX)
             else:
-                self._settle(ticket)
                 pause_s = _RETRY_S
+
+    def _await_work(self) -> None:
+        """Until something is in the queue, or an answer on the line has not been taken for a while."""
+        with self._arrived:
+            while not self._queue:
+                self._glancing = False  # before looking: who sends something looks at it afterwards
+                seen = self._under_way
+                self._glancing = seen is not None
+                self._arrived.wait(_GLANCE_S if seen is not None else None)
+                if seen is not None and self._under_way is seen:
+                    return
+
+    def _first(self) -> Ticket | None:
+        """The report to be written now, which stays the first of the queue for whoever holds the connection."""
+        if self._under_way is not None and self._under_way.ticket not in self._queue:
+            self._queue.appendleft(self._under_way.ticket)
+        return self._queue[0] if self._queue else None
 
     def _write(self, registry: Registry, ticket: Ticket) -> bool:
         """Whether the report is done with: written or dropped; False keeps it for another try."""
         try:
-            ticket.outcome = registry.apply(ticket.report)
-        except SQLAlchemyError as error:
+            ticket.outcome = self._answered(registry, ticket) or self._applied(registry, ticket.report)
+        except (SQLAlchemyError, psycopg.Error) as error:
             if _unreachable(error):
                 self._answering = False
                 self._keep(ticket, _cause(error))
@@ -175,17 +312,60 @@ class Recorder:
             self._drop(ticket, _cause(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the writer
             self._drop(ticket, f"{type(error).__name__}: {error}")
-        _warn(ticket)
-        metrics.decided(ticket.outcome.decision if ticket.outcome else None)
         if self._trouble and not self._answering:
             self._answering = True
             logger.warning("tracking: the database answers again; %d reports waiting", len(self._queue) - 1)
         return True
 
+    def _answered(self, registry: Registry, ticket: Ticket) -> Outcome | None:
+        """What has come of a report that is under way; None where it has to be written anew, or was not sent at all."""
+        under_way, line = self._under_way, self._line
+        entry_id, broken = None, False
+        try:
+            if under_way is not None and line is not None:
+                entry_id = self._await_answer(line, ticket)
+        except psycopg.Error as error:
+            broken = _unreachable(error)
+            if not broken:
+                raise
+        finally:
+            self._under_way = None
+            self._take_back(broken=broken)
+        if under_way is None or entry_id is None:
+            return None
+        registry.mend_times(ticket.report, under_way.write, entry_id)
+        tell(ticket.report, under_way.write.outcome)
+        return under_way.write.outcome
+
+    def _await_answer(self, line: Line, ticket: Ticket) -> int | None:
+        bound_s = self._settings.write_timeout_s
+        try:
+            return line.answer(ticket.left(bound_s))
+        except Pending:
+            self._keep(ticket, f"no answer from the database within {bound_s:g} s")
+            return line.answer(None)
+
+    def _applied(self, registry: Registry, report: Report) -> Outcome:
+        """Where its publication was sent before its message, the database may take that up a moment later.
+
+        Half the bound is for that, and half for what comes then.
+        """
+        patience_s = self._settings.write_timeout_s / 2 if report.announced else 0.0
+        while report.age.total_seconds() < patience_s and not registry.knows(report.task_id):
+            time.sleep(_LOOK_AGAIN_S)  # nobody tells of a row that is not there yet
+        return registry.apply(report)
+
     def _settle(self, ticket: Ticket) -> None:
         """It is done with; the trouble is over when nothing waits any more."""
+        try:
+            _warn(ticket)
+            metrics.decided(ticket.outcome.decision if ticket.outcome else None)
+        except Exception:  # noqa: BLE001 - nor must one in here
+            traceback.print_exc()
+            metrics.tracking_failed()
         with self._noticing:
-            self._queue.popleft()
+            if self._queue and self._queue[0] is ticket:
+                self._queue.popleft()
             ticket.written.set()
             if ticket.spooled is not None:
                 self._spool.done(ticket.spooled)
@@ -194,6 +374,23 @@ class Recorder:
         if self._heir and incarnation.current() is None:
             self._heir = False
             threading.Thread(target=self._inherit, name="celery-tracker heir", daemon=True).start()
+
+    def _lend(self, engine: Engine, ticket: Ticket) -> None:
+        """Have others send what is like this report, as long as the writer has nothing to do."""
+        if not ticket.answered or not IS_POSSIBLE:
+            return
+        try:
+            self._line = Line.lent_by(engine)
+            write = write_of(ticket.report)
+            if write is not None and not self._line.knows(write.statement):
+                self._line.prepare(write.statement)
+        except (SQLAlchemyError, psycopg.Error):
+            self._take_back(broken=True)
+
+    def _take_back(self, *, broken: bool = False) -> None:
+        line, self._line = self._line, None
+        if line is not None:
+            line.give_back(broken=broken)
 
     def _inherit(self) -> None:
         """In a worker a sweep does this; elsewhere nobody would."""
@@ -294,14 +491,15 @@ def _task_of(signal: Mapping[str, Any]) -> object:
     return signal.get("task_id") or published or getattr(request, "id", None)
 
 
-def _unreachable(error: SQLAlchemyError) -> bool:
+def _unreachable(error: SQLAlchemyError | psycopg.Error) -> bool:
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
-    original = getattr(error, "orig", None)
+    original = getattr(error, "orig", None) or error
     if isinstance(original, psycopg.errors.ProgramLimitExceeded):
         return False  # psycopg counts it among the operational ones, and it will never fit
     standby = isinstance(original, psycopg.errors.ReadOnlySqlTransaction)
-    return standby or isinstance(error, OperationalError | InterfaceError)
+    unreachable = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
+    return standby or isinstance(error, unreachable)
 
 
 def _cause(error: Exception) -> str:

@@ -37,7 +37,7 @@ from reference_impl.lifecycle import (
 )
 from reference_impl.messages import keep
 from reference_impl.models import Attempt, AuditEntry, TaskRecord
-from reference_impl.ordinary import take
+from reference_impl.ordinary import STALL, Write, mend_times, take
 from reference_impl.reports import Outcome, Report
 from reference_impl.stored_results import discard_file, put
 from reference_impl.transitions import tell
@@ -67,6 +67,16 @@ class Registry:
             discard_file(report.kept)
         return outcome
 
+    def mend_times(self, report: Report, write: Write, entry_id: int) -> None:
+        """Look after the times of an ordinary report that was sent by other ways. Raises SQLAlchemy's errors."""
+        with self._engine.begin() as connection:
+            mend_times(connection, report, write, entry_id)
+
+    def knows(self, task_id: str) -> bool:
+        """Whether the task has a record. Raises SQLAlchemy's errors."""
+        with self._engine.begin() as connection:
+            return connection.execute(_KNOWN, {"sought": task_id}).scalar() is not None
+
 
 def apply_within(connection: Connection, report: Report) -> Outcome:
     """Take or refuse the report as part of the caller's transaction; who commits it has the log `tell` of it."""
@@ -76,7 +86,15 @@ def apply_within(connection: Connection, report: Report) -> Outcome:
     row = connection.execute(_LOCKED, {"sought": report.task_id}).one_or_none()
     standing = None
     fate = _Fate.UNKNOWN
-    if row is not None:
+    made = False
+    if row is None:
+        if isinstance(refusal := decide(None, report.event), Refusal):
+            return Outcome(refusal, None)
+        blank = upsert(_TASKS).values(task_id=report.task_id, status=Status.PENDING).on_conflict_do_nothing()
+        # Its publication may be written at this very moment: then there is a record after all.
+        made = connection.execute(blank.returning(_TASKS.c.task_id)).one_or_none() is not None
+        row = connection.execute(_LOCKED, {"sought": report.task_id}).one()
+    if not made:
         fate = _fate_of_owner(connection, report, row)
         standing = Standing(
             Status(row.status),
@@ -84,14 +102,8 @@ def apply_within(connection: Connection, report: Report) -> Outcome:
             owner_lives=fate is _Fate.ALIVE,
             never_sent=row.status == Status.FAILURE and row.reason in {NOT_PUBLISHED, LOST},
             publication_missing=row.queued_at is None,
-            overtaken=row.started_at is not None and row.database_now - age_at_least < row.started_at,
+            overtaken=row.started_at is not None and STALL < age_at_least > row.database_now - row.started_at,
         )
-    elif isinstance(refusal := decide(None, report.event), Refusal):
-        return Outcome(refusal, None)
-    else:
-        blank = upsert(_TASKS).values(task_id=report.task_id, status=Status.PENDING).on_conflict_do_nothing()
-        connection.execute(blank)
-        row = connection.execute(_LOCKED, {"sought": report.task_id}).one()
     decision = decide(standing, report.event)
     at = row.database_now - report.age
     values, remark = columns(report, decision, row, at)
@@ -122,6 +134,7 @@ _END_ATTEMPT = (
     .where(_ATTEMPTS.c.attempt_id == bindparam("sought"), _ATTEMPTS.c.ended_at.is_(None))
     .values(ended_at=bindparam("at"))
 )
+_KNOWN = select(_TASKS.c.task_id).where(_TASKS.c.task_id == bindparam("sought"))
 _LOCKED = (
     select(_TASKS, func.clock_timestamp().label("database_now"))
     .where(_TASKS.c.task_id == bindparam("sought"))

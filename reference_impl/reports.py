@@ -18,7 +18,10 @@ Arguments = tuple[Any, Any]
 
 @dataclass(frozen=True)
 class Report:
-    """An event of one task with what is said beside it; args, kwargs and result are in their storable form."""
+    """An event of one task with what is said beside it; args, kwargs and result are in their storable form.
+
+    It is `announced` where the message says that its publication has been sent to the registry.
+    """
 
     task_id: str
     event: Event
@@ -44,6 +47,7 @@ class Report:
     waiters: dict[str, Any] | None = None
     acks_late: bool = False
     redelivered: bool = False
+    announced: bool = False
     happened: float = field(default_factory=time.monotonic)
 
     @property

@@ -11,15 +11,17 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
+from weakref import WeakValueDictionary
 
 from celery import Celery, signals, states
 from celery.app.task import get_actual_ignore_result
+from celery.backends.base import BaseKeyValueStoreBackend
 from celery.exceptions import Reject, SoftTimeLimitExceeded, TimeLimitExceeded
 
 from reference_impl import incarnation
 from reference_impl.agents import Agents
 from reference_impl.backend import expires_s, kept_result
-from reference_impl.guard import guard_tasks
+from reference_impl.guard import guard_tasks, is_guarded
 from reference_impl.lifecycle import (
     Cancelled,
     Failed,
@@ -53,6 +55,8 @@ logger = logging.getLogger(__name__)
 
 OWNER_HEADER = "tracking_owner"
 """The message header that says whose task it is, as in `apply_async(headers={"tracking_owner": "alice"})`."""
+ANNOUNCED_HEADER = "tracking_announced"
+"""The message header that says that the task's publication has been sent to the registry, before the message."""
 
 _FLUSH_S = 2.0
 _KEEPING = frozenset({Policy.REQUEUE, Policy.REPORT})
@@ -75,6 +79,7 @@ class Handlers:
         self._recorder = Recorder(settings)
         app.tracking_agents = Agents(app, settings, self._recorder, self._who)
         self._sweeper: Sweeper | None = None
+        self._publications: WeakValueDictionary[str, Ticket] = WeakValueDictionary()
         self._warned_of_unknown_worker = False
         self._patient_until: float | None = None
 
@@ -82,6 +87,7 @@ class Handlers:
         """Listen to the signals of every process that loads the application."""
         for signal, handler in (
             (signals.before_task_publish, guarded("publish")(self._published)),
+            (signals.after_task_publish, guarded("published")(self._publication_sent)),
             (signals.task_received, guarded("received")(self._received)),
             (signals.task_prerun, guarded("prerun")(self._started)),
             (signals.task_success, guarded("success")(self._succeeded)),
@@ -101,12 +107,13 @@ class Handlers:
         tell_failed_publications(self._app, guarded("failed publication")(self._not_published))
         atexit.register(self._flush)
 
-    def _published(self, headers: Mapping[str, Any], body: Any, declare: Any = None, **_: object) -> None:
+    def _published(self, headers: dict[str, Any], body: Any, declare: Any = None, **_: object) -> None:
+        """Send the publication ahead of its message: the database writes it while Celery is busy with the broker."""
         task_id, name = headers.get("id"), headers.get("task")
         if task_id is None:
             return
         retries = int(headers.get("retries") or 0)
-        self._recorder.record(
+        ticket = self._publications[task_id] = self._recorder.begin(
             Report(
                 task_id,
                 Published(retries),
@@ -119,6 +126,16 @@ class Handlers:
                 eta=_moment(headers.get("eta")),
             )
         )
+        if retries:  # there is a record, which must have been looked at when the message is delivered
+            self._recorder.finish(ticket)
+        if not ticket.kept:
+            headers[ANNOUNCED_HEADER] = True
+
+    def _publication_sent(self, headers: Mapping[str, Any] | None = None, **_: object) -> None:
+        """Whoever has published a task finds its record."""
+        ticket = self._publications.pop((headers or {}).get("id", ""), None)
+        if ticket is not None:
+            self._recorder.finish(ticket)
 
     def _not_published(self, task_id: str, name: str, error: Exception, **_: object) -> None:
         kind = type(error).__name__
@@ -145,6 +162,7 @@ class Handlers:
         )
 
     def _started(self, task_id: str, task: Any, args: Any, kwargs: Any, **_: object) -> None:
+        """Send the start ahead of the execution: the database writes it while Celery tells its result backend."""
         request = task.request
         redelivered = bool((request.delivery_info or {}).get("redelivered"))
         owner = Owner(incarnation.current_id(), uuid4())
@@ -161,10 +179,14 @@ class Handlers:
             owner=getattr(request, OWNER_HEADER, None),
             acks_late=bool(task.acks_late),
             redelivered=redelivered,
+            announced=_is_announced(request),
             waiters=waiting_for(request, limit_bytes=self._settings.stored_message_bytes),
         )
         request.tracking_again = partial(self._recorder.record, report)
-        request.tracking_start = self._recorder.record(report)
+        ticket = request.tracking_start = self._recorder.begin(report)
+        request.tracking_settle = partial(self._recorder.finish, ticket)
+        if not is_guarded(task):
+            request.tracking_settle()
 
     def _progressed(self, sender: Any, state: str, meta: object, **_: object) -> None:
         request = sender.request
@@ -193,7 +215,8 @@ class Handlers:
                 task_name=sender.name,
                 result=self._stored_result(result),
                 kept=self._kept(sender, result),
-            )
+            ),
+            told_elsewhere=self._is_stored(request),
         )
 
     def _kept(self, task: Any, result: object) -> Kept | None:
@@ -205,6 +228,11 @@ class Handlers:
             return kept_result(self._app, self._settings, request.id, result)[1]
         kept: Kept | None = getattr(request, "tracking_kept", None)
         return kept
+
+    def _is_stored(self, request: Any) -> bool:
+        """Whether a sweep finds this end in the result backend, should its process die before it has told of it."""
+        kept: Kept | None = getattr(request, "tracking_kept", None)
+        return kept is not None and kept.told and isinstance(self._app.backend, BaseKeyValueStoreBackend)
 
     def _failed(
         self,
@@ -256,7 +284,7 @@ class Handlers:
             return
         self._recorder.record(Report(task_id, event, who=self._who(), why=why, task_name=sender.name, reason=reason))
 
-    def _unknown(self, name: str, id: str, **_: object) -> None:  # noqa: A002 - Celery's name
+    def _unknown(self, name: str, id: str, message: Any, **_: object) -> None:  # noqa: A002 - Celery's name
         self._recorder.record(
             Report(
                 id,
@@ -267,6 +295,7 @@ class Handlers:
                 error_type="NotRegistered",
                 error_message=f"the worker knows no task {readable(name)!r}",
                 reason="unregistered",
+                announced=bool((message.headers or {}).get(ANNOUNCED_HEADER)),
             )
         )
 
@@ -325,6 +354,7 @@ class Handlers:
                 task_name=sender.name,
                 reason="expired" if expired else "revoked",
                 error_message=how,
+                announced=_is_announced(request),
             )
         )
 
@@ -392,6 +422,10 @@ def _owner(task_id: str, task: Any) -> Owner:
     request = task.request
     attempt: UUID | None = getattr(request, "tracking_attempt", None) if request.id == task_id else None
     return Owner(incarnation.current_id(), attempt)
+
+
+def _is_announced(request: Any) -> bool:
+    return bool(getattr(request, ANNOUNCED_HEADER, False))
 
 
 def _limit(task: Any, exception: BaseException) -> str | None:

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, Self, cast
 from uuid import UUID, uuid4
 
+from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, Engine, Row, Table, bindparam, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from reference_impl.models import ResultPiece, StoredResult
+from reference_impl.models import ResultPiece
 from reference_impl.returned import Form, Text, read_pieces, write_text
 from reference_impl.settings import Settings
 
@@ -30,7 +31,6 @@ MARKER = "celery_tracker_result"
 
 _FORGET_AT_ONCE = 1000
 _TELL_AT_ONCE = 100
-_RESULTS = cast("Table", StoredResult.__table__)
 _PIECES = cast("Table", ResultPiece.__table__)
 
 
@@ -61,17 +61,16 @@ _ADD_PIECE = upsert(_PIECES).values({name: bindparam(name) for name in ("body_id
 _ADD_PIECE = _ADD_PIECE.on_conflict_do_nothing()  # somebody may have been slower than was waited for
 PUT = """
     INSERT INTO celery_task_result (task_id, size_bytes, sha256, left_out, body, body_id, told, stored_at, expires_at)
-    SELECT task_id, :size_bytes, :sha256, :left_out, :body, :body_id, :told, at,
-           at + make_interval(secs => CAST(:expires_s AS double precision))
+    SELECT task_id, %(size_bytes)s, %(sha256)s, %(left_out)s, %(body)s, %(body_id)s, %(told)s, at,
+           at + make_interval(secs => CAST(%(expires_s)s AS double precision))
     FROM ended
     ON CONFLICT (task_id) DO UPDATE SET
         size_bytes = excluded.size_bytes, sha256 = excluded.sha256, left_out = excluded.left_out,
         body = excluded.body, body_id = excluded.body_id, told = excluded.told,
         stored_at = excluded.stored_at, expires_at = excluded.expires_at
 """
-"""A part of a statement that has the task's id, and the moment of its end, in `ended`."""
-_PUT = text(f"WITH ended AS (SELECT CAST(:task_id AS text) AS task_id, CAST(:at AS timestamptz) AS at) {PUT}")
-_PUT = _PUT.bindparams(*(bindparam(name, type_=_RESULTS.c[name].type) for name in ("left_out", "body", "body_id")))
+"""A part of a statement, in psycopg's style, that has the task's id, and the moment of its end, in `ended`."""
+_PUT = f"WITH ended AS (SELECT %(task_id)s::text AS task_id, %(at)s::timestamptz AS at) {PUT}"
 _FIND = text("""
     SELECT *, coalesce(expires_at < clock_timestamp(), false) AS expired
     FROM celery_task_result WHERE task_id = :task_id
@@ -187,13 +186,13 @@ def put(connection: Connection, task_id: str, kept: Kept, completed_at: datetime
     """Keep a result with the end of its task, as part of the caller's transaction."""
     if kept.file is not None and Path(kept.file).exists():
         _insert_pieces(connection, kept)
-    connection.execute(_PUT, {"task_id": task_id, "at": completed_at} | put_values(kept))
+    connection.exec_driver_sql(_PUT, {"task_id": task_id, "at": completed_at} | put_values(kept))
 
 
 def put_values(kept: Kept) -> dict[str, Any]:
     """What `PUT` is given of a result."""
     names = ("size_bytes", "sha256", "body", "body_id", "told", "expires_s")
-    return {name: getattr(kept, name) for name in names} | {"left_out": list(kept.left_out)}
+    return {name: getattr(kept, name) for name in names} | {"left_out": Jsonb(list(kept.left_out))}
 
 
 def find(connection: Connection, task_id: str) -> Row[Any] | None:

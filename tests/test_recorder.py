@@ -6,8 +6,11 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +26,7 @@ from harness._servers import Servers
 from reference_impl.lifecycle import Event, Owner, Progressed, Published, Started, Succeeded, Transition
 from reference_impl.models import AuditEntry, TaskRecord
 from reference_impl.recorder import Recorder, Ticket, guarded, write_what_was_left
+from reference_impl.registry import Registry
 from reference_impl.reports import Report
 from reference_impl.settings import load_settings
 
@@ -154,6 +158,159 @@ def test_nobody_waits_longer_than_the_bound(
     ]
     assert all(written(ticket) for ticket in tickets)
     assert [task for task, _ in trail(engine)] == ["locked", "locked", *(f"task {number}" for number in range(20))]
+
+
+# -- on the reporter's own hands ------------------------------------------------------------------------------------
+
+
+def ordinary(task_id: str, event: Event | None = None) -> Report:
+    """A report that says all that a record needs."""
+    return report(task_id, event, arguments=lambda: ([], {}))
+
+
+def warm(door: Recorder, owner: Owner) -> None:
+    """Have the recorder meet a task's ordinary course once, after which others are sent by who reports them."""
+    for event in (Published(), Started(owner), Succeeded(owner)):
+        assert written(door.record(ordinary("warm", event)))
+    await_until("the lent connection", lambda: (door._line and not door._connection.locked()) or None, WITHIN_S)
+
+
+def test_an_ordinary_report_is_no_work_for_the_writer(
+    recorder: MakeRecorder, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once its kind is known, whoever reports sends it himself, and has what became of it."""
+    door, owner = recorder(), Owner(uuid4(), uuid4())
+    warm(door, owner)
+    monkeypatch.setattr(Registry, "apply", lambda *_: pytest.fail("the writer was asked"))
+
+    owner = Owner(owner.incarnation_id, uuid4())
+    tickets = [door.record(ordinary("t", event)) for event in (Published(), Started(owner), Succeeded(owner))]
+
+    assert trail(engine)[3:] == [("t", status) for status in ("PENDING", "STARTED", "SUCCESS")]
+    assert all(isinstance(ticket.outcome and ticket.outcome.decision, Transition) for ticket in tickets)
+    assert door.failures == 0
+
+
+def test_a_record_that_stands_otherwise_is_looked_at(recorder: MakeRecorder, engine: Engine) -> None:
+    """A report that does not find what it expects is the writer's, and has its answer like any other."""
+    door = recorder()
+    warm(door, Owner(uuid4(), uuid4()))
+
+    ticket = door.record(ordinary("unpublished", Started(Owner(None, uuid4()))))
+
+    assert isinstance(ticket.outcome and ticket.outcome.decision, Transition)
+    assert trail(engine)[3:] == [("unpublished", "STARTED")]
+
+
+def test_who_begins_a_report_goes_on_meanwhile(
+    recorder: MakeRecorder, engine: Engine, link: Proxy, linked_url: str
+) -> None:
+    """Between `begin` and `finish` nobody waits; the bound counts from the beginning."""
+    door = recorder(linked_url)
+    warm(door, Owner(uuid4(), uuid4()))
+    link.set(Mode.HOLD)
+
+    start = time.monotonic()
+    ticket = door.begin(ordinary("t"))
+    begun_s = time.monotonic() - start
+    unanswered = ticket.outcome
+    link.set(Mode.PASS)
+    door.finish(ticket)
+
+    assert begun_s < 1.0
+    assert unanswered is None
+    assert ticket.answered
+    assert trail(engine)[3:] == [("t", "PENDING")]
+
+
+def test_what_nobody_waits_for_is_kept_within_the_bound(
+    recorder: MakeRecorder,
+    engine: Engine,
+    link: Proxy,
+    linked_url: str,
+    tmp_path: Path,
+    errors: Callable[[], list[str]],
+) -> None:
+    """An end that is told elsewhere is put on disk when its answer does not come, and is written once in the end."""
+    door, owner = recorder(linked_url, write_timeout_s=SOON_S), Owner(uuid4(), uuid4())
+    warm(door, owner)
+    owner = Owner(owner.incarnation_id, uuid4())
+    for event in (Published(), Started(owner)):
+        assert written(door.record(ordinary("t", event)))
+    link.set(Mode.HOLD)
+
+    start = time.monotonic()
+    ticket = door.record(ordinary("t", Succeeded(owner)), told_elsewhere=True)
+    took_s = time.monotonic() - start
+    await_until("the report on disk", lambda: list((tmp_path / "spool").glob("*.jsonl")) or None, WITHIN_S)
+    told = errors()
+    link.set(Mode.PASS)
+
+    assert took_s < SOON_S
+    unanswered = f"no answer from the database within {SOON_S:g} s; kept"
+    assert told == [f"tracking: Succeeded of task mail.send[t] was not recorded: {unanswered}"]
+    assert written(ticket)
+    assert trail(engine)[3:] == [("t", status) for status in ("PENDING", "STARTED", "SUCCESS")]
+
+
+def test_a_connection_that_was_ended_is_made_anew(recorder: MakeRecorder, engine: Engine) -> None:
+    """A lent connection that Postgres has ended costs no report, and nobody is told of trouble that is none."""
+    door = recorder()
+    warm(door, Owner(uuid4(), uuid4()))
+    with engine.connect() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'celery-tracker %'"
+            )
+        )
+
+    assert written(door.record(ordinary("t")))
+
+    assert trail(engine)[3:] == [("t", "PENDING")]
+    assert door.failures == 0
+
+
+def test_several_threads_share_the_connection(recorder: MakeRecorder, engine: Engine) -> None:
+    """Whoever finds it taken leaves his report to the writer; each is written once, and none is late."""
+    door = recorder()
+    warm(door, Owner(uuid4(), uuid4()))
+
+    def work(number: int) -> None:
+        for step in range(20):
+            owner = Owner(None, uuid4())
+            for event in (Published(), Started(owner), Succeeded(owner)):
+                door.record(ordinary(f"{number}.{step}", event), told_elsewhere=isinstance(event, Succeeded))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    assert door.flush(WITHIN_S) == 0
+
+    told = Counter(status for task, status in trail(engine) if task != "warm")
+    assert told == Counter(PENDING=160, STARTED=160, SUCCESS=160)
+    assert door.failures == 0
+
+
+def test_a_start_waits_for_a_publication_that_was_announced(recorder: MakeRecorder, engine: Engine) -> None:
+    """Where its message says that the publication was sent first, a start comes after it, however late that is."""
+    worker, publisher = recorder(), recorder()
+    started = threading.Thread(target=worker.record, args=[report("t", Started(Owner(None, uuid4())), announced=True)])
+    started.start()
+    await_until("the start in the queue", lambda: worker._queue or None, WITHIN_S)
+    publisher.record(report("t"))
+    started.join(WITHIN_S)
+
+    assert trail(engine) == [("t", "PENDING"), ("t", "STARTED")]
+
+
+def test_an_announced_publication_is_not_waited_for_without_end(recorder: MakeRecorder, engine: Engine) -> None:
+    """One that never comes holds a start up for half of `write_timeout_s`; nothing is late for it."""
+    worker = recorder(write_timeout_s=1.0)
+
+    ticket = worker.record(report("t", Started(Owner(None, uuid4())), announced=True))
+
+    assert written(ticket)
+    assert trail(engine) == [("t", "STARTED")]
+    assert worker.failures == 0
 
 
 # -- kept while the database is away -------------------------------------------------------------------------------
@@ -469,6 +626,7 @@ import psycopg
 warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later warn of forks beside threads
 from reference_impl.lifecycle import Published
 from reference_impl.recorder import Recorder
+from reference_impl.registry import Registry
 from reference_impl.reports import Report
 from reference_impl.settings import Settings
 

@@ -6,12 +6,12 @@ from reference_impl import recorder
 
 
 def apply() -> None:
-    record = recorder.Recorder.record
+    begin = recorder.Recorder.begin
 
     def patient(self: Any, report: Any) -> Any:
-        ticket = record(self, report)
+        ticket = begin(self, report)
         if not getattr(self, "was_connected", False):
             self.was_connected = ticket.wait(5.0)
         return ticket
 
-    recorder.Recorder.record = patient
+    recorder.Recorder.begin = patient

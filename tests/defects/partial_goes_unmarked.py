@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from psycopg.types.json import Jsonb
+
 from reference_impl import ordinary, stored_results
 from reference_impl.stored_results import Kept
 
@@ -10,6 +12,6 @@ def apply() -> None:
     values = stored_results.put_values
 
     def unmarked(kept: Kept) -> dict[str, Any]:
-        return values(kept) | {"left_out": []}
+        return values(kept) | {"left_out": Jsonb([])}
 
     stored_results.put_values = ordinary.put_values = unmarked

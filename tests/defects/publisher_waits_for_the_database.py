@@ -6,9 +6,10 @@ from reference_impl import recorder
 
 
 def apply() -> None:
-    def record(self: Any, report: Any) -> Any:
-        ticket = self._submit(report)
+    def begin(self: Any, report: Any) -> Any:
+        ticket = recorder.Ticket(report)
+        self._submit(ticket)
         ticket.wait(5.0)
         return ticket
 
-    recorder.Recorder.record = record
+    recorder.Recorder.begin = begin

@@ -3,13 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
-from reference_impl import registry
+from reference_impl import recorder
 
 
 def apply() -> None:
-    applied = registry.Registry.apply
+    begin = recorder.Recorder.begin
 
     def without(self: Any, report: Any) -> Any:
-        return applied(self, replace(report, kept=None))
+        return begin(self, replace(report, kept=None))
 
-    registry.Registry.apply = without
+    recorder.Recorder.begin = without

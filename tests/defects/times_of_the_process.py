@@ -1,22 +1,18 @@
 """The time of publication is read from the publisher's own clock."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import update
-
 from reference_impl import ordinary
-from reference_impl.models import TaskRecord
 
 
 def apply() -> None:
     publish = ordinary._publish
 
-    def published(connection: Any, report: Any) -> Any:
-        outcome = publish(connection, report)
-        if outcome is not None:
-            own = update(TaskRecord).where(TaskRecord.task_id == report.task_id)
-            connection.execute(own.values(queued_at=datetime.now(UTC)))
-        return outcome
+    def published(report: Any) -> ordinary.Write:
+        write = publish(report)
+        own = ordinary.Statement(write.statement.text.replace(ordinary._MOMENT, "CAST(%(own)s AS timestamptz)"))
+        return replace(write, statement=own, values={**write.values, "own": datetime.now(UTC)})
 
     ordinary._publish = published
