@@ -29,10 +29,12 @@ def open_engine(settings: Settings, *, pool_size: int = 1) -> Engine:
     others from the rows that it has locked.
     """
     still_ms = int(settings.lease_s * 1000)
-    return _open_engine(settings, pool_size, f"-c idle_in_transaction_session_timeout={still_ms}")
+    # With statements that psycopg has prepared by itself, each rollback would forget those of a line, too.
+    unprepared = {"prepare_threshold": None}
+    return _open_engine(settings, pool_size, f"-c idle_in_transaction_session_timeout={still_ms}", **unprepared)
 
 
-def _open_engine(settings: Settings, pool_size: int, options: str = "") -> Engine:
+def _open_engine(settings: Settings, pool_size: int, options: str = "", **more: Any) -> Engine:
     engine = create_engine(
         settings.sqlalchemy_url,
         pool_size=pool_size,
@@ -45,6 +47,7 @@ def _open_engine(settings: Settings, pool_size: int, options: str = "") -> Engin
             "keepalives_count": 3,
             "application_name": f"celery-tracker {os.getpid()}",
             "options": f"-c timezone=UTC {_silence_ends_a_session(settings.lease_s)} {options}",
+            **more,
         },
     )
     _engines.add(engine)

@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from celery import Celery, Task
+from celery.app.trace import task_has_custom
 from celery.exceptions import Ignore
 
 from reference_impl.recorder import Ticket
@@ -20,6 +21,7 @@ from reference_impl.settings import Settings, Unreadable
 logger = logging.getLogger(__name__)
 
 _STANDS = "_tracking_stands_before"
+_EARLIER = ("before_start", "__call__")
 
 
 class LostTooOftenError(Exception):
@@ -45,8 +47,8 @@ def _guard(task: Task, settings: Settings) -> None:
 
 
 def is_guarded(task: Task) -> bool:
-    """Whether its start is waited for right before its body, and need not be waited for any earlier."""
-    return getattr(task.run, _STANDS, False)
+    """Whether its start is waited for right before its body, and nothing of its own comes before that."""
+    return getattr(task.run, _STANDS, False) and not any(task_has_custom(task, hook) for hook in _EARLIER)
 
 
 def refuse_revoked(task: Task, settings: Settings) -> None:

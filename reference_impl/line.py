@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import select
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import psycopg
+from psycopg.abc import Buffer
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
@@ -28,6 +29,9 @@ IS_POSSIBLE = hasattr(select, "poll")
 
 _BYTES_MAX = 65_536
 """What is longer might have to wait for room on its way."""
+
+
+Texts = Sequence[Buffer | None]
 
 
 class Pending(Exception):
@@ -79,20 +83,20 @@ class Line:
         self._connection.commit()
         self._names[statement] = name.encode()
 
-    def send(self, statement: Statement, values: Mapping[str, Any]) -> bool:
-        """Have it executed; False, where it is too long, and nothing was sent.
+    def ready(self, statement: Statement, values: Mapping[str, Any]) -> Texts | None:
+        """The values as text, for `send`; None where they are too long. Raises what values raise that have no text.
 
-        Raises psycopg.Error, and what the values raise that cannot be had as text: then it may have been sent or not.
+        What was sent before must have been answered: that answer is forgotten.
         """
-        texts = self._values.dump_sequence(
-            [values[name] for name in statement.names], [PyFormat.TEXT] * len(statement.names)
-        )
-        if sum(len(text) for text in texts if text is not None) > _BYTES_MAX:
-            return False
+        names = statement.names
+        texts = self._values.dump_sequence([values[name] for name in names], [PyFormat.TEXT] * len(names))
         self._results = []
+        return texts if sum(len(text) for text in texts if text is not None) <= _BYTES_MAX else None
+
+    def send(self, statement: Statement, texts: Texts) -> None:
+        """Have it executed. Raises psycopg.Error: then it may have been sent or not."""
         self._libpq.send_query_prepared(self._names[statement], texts)
         self._sent_whole = not self._libpq.flush()
-        return True
 
     def answer(self, within_s: float | None) -> int | None:
         """The number that the statement has returned, or None where it returned no row; None waits as long as it takes.

@@ -132,14 +132,17 @@ def take(connection: Connection, report: Report) -> Outcome | None:
 
 
 def mend_times(connection: Connection, report: Report, write: Write, entry_id: int) -> None:
-    """Where somebody stood still meanwhile, set the event's times by its age.
+    """Where somebody stood still meanwhile, set the event's times by its age, as far as they are as they were written.
 
     The database's clock was read after the event's age was, or long before the answer came.
     """
     if write.age(report) <= STALL:
         return
     at = connection.execute(select(func.clock_timestamp())).scalar_one() - report.age
-    connection.execute(update(_TASKS).where(_TASKS.c.task_id == report.task_id).values(dict.fromkeys(write.timed, at)))
+    told = select(_AUDIT.c.at).where(_AUDIT.c.entry_id == entry_id).scalar_subquery()
+    for name in write.timed:
+        as_written = (_TASKS.c.task_id == report.task_id) & (_TASKS.c[name] == told)
+        connection.execute(update(_TASKS).where(as_written).values({name: at}))
     connection.execute(update(_AUDIT).where(_AUDIT.c.entry_id == entry_id).values(at=at))
 
 

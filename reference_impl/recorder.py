@@ -18,13 +18,14 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakValueDictionary
 
 import psycopg
+from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
@@ -48,17 +49,25 @@ _GLANCE_S = 0.05
 _LOOK_AGAIN_S = 0.005
 
 
-@dataclass(eq=False)
 class Ticket:
-    """The fate of one report."""
+    """The fate of one report.
 
-    report: Report
-    handed_over: float = field(default_factory=time.monotonic)
-    written: threading.Event = field(default_factory=threading.Event)
-    outcome: Outcome | None = None
-    dropped: bool = False
-    kept: bool = False
-    spooled: int | None = None
+    What a signal handler raises may come at any time in whoever reports, so nothing is used here that such an exception
+    could leave locked, as `threading.Event` may be left.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.handed_over = time.monotonic()
+        self.begun_s = 0.0
+        self.unattended = False
+        self.outcome: Outcome | None = None
+        self.written = False
+        self.dropped = False
+        self.kept = False
+        self.spooled: int | None = None
+        self._unsettled = threading.Lock()
+        self._unsettled.acquire()
 
     @property
     def answered(self) -> bool:
@@ -67,10 +76,18 @@ class Ticket:
 
     def wait(self, timeout_s: float | None) -> bool:
         """Whether the report was written, or dropped, within `timeout_s`; None waits as long as it takes."""
-        return self.written.wait(timeout_s)
+        if not self.written and self._unsettled.acquire(timeout=-1 if timeout_s is None else timeout_s):
+            self._unsettled.release()
+        return self.written
+
+    def settle(self) -> None:
+        """It was written, or dropped; whoever waits goes on."""
+        if not self.written:
+            self.written = True
+            self._unsettled.release()
 
     def left(self, bound_s: float) -> float:
-        """How much of a bound on the waiting for it is left."""
+        """How much is left of a bound that counts from its being handed over."""
         return max(0.0, self.handed_over + bound_s - time.monotonic())
 
 
@@ -89,9 +106,11 @@ class Recorder:
         self._settings = settings
         self._queue: deque[Ticket] = deque()
         self._notes: WeakValueDictionary[str, Ticket] = WeakValueDictionary()
-        self._arrived = threading.Condition()
+        self._queueing = threading.RLock()  # entered as it is, a condition can be left locked; see Ticket
+        self._arrived = threading.Condition(self._queueing)
         self._thread: threading.Thread | None = None
-        self._connection = threading.Lock()  # who holds it has the connection, and what is under way on it
+        self._connection = threading.RLock()  # who holds it has the connection, and what is under way on it
+        self._holder: int | None = None
         self._line: Line | None = None
         self._under_way: _UnderWay | None = None
         self._glancing = False
@@ -110,7 +129,9 @@ class Recorder:
         would find the same `told_elsewhere` it may be on its way to the database instead.
         """
         ticket = self.begin(report)
-        if not (told_elsewhere and self._is_under_way(ticket)):
+        if told_elsewhere and self._is_under_way(ticket):
+            ticket.unattended = True
+        else:
             self.finish(ticket)
         return ticket
 
@@ -124,24 +145,25 @@ class Recorder:
             self._submit(ticket)
             if self._trouble:
                 self._keep(ticket, "the database is away")
+        ticket.begun_s = time.monotonic() - ticket.handed_over
         return ticket
 
     def finish(self, ticket: Ticket) -> None:
-        """Wait for what was begun, as `record` does; the bound counts from its beginning."""
+        """Wait for what was begun, as `record` does; the bound is for both, without what is done in between."""
         bound_s = self._settings.write_timeout_s
-        if self._is_under_way(ticket) and not ticket.kept and self._connection.acquire(timeout=ticket.left(bound_s)):
-            try:
-                if self._is_under_way(ticket):
-                    self._collect()
-            finally:
-                self._connection.release()
-        if ticket.kept or not ticket.wait(ticket.left(bound_s)):
+        if self._holder == threading.get_ident():  # a signal's handler reports: the writer comes to it afterwards
+            self._put_by(ticket)
+            return
+        until = time.monotonic() + max(STALL.total_seconds(), bound_s - ticket.begun_s)
+        if self._is_under_way(ticket) and not ticket.kept:
+            self._collect_within(until - time.monotonic())
+        if ticket.kept or not ticket.wait(max(0.0, until - time.monotonic())):
             # Somebody else may be about to keep it: then this waits until it is on disk.
             self._keep(ticket, f"no answer from the database within {bound_s:g} s")
 
     def note(self, report: Report) -> None:
         """Hand over a report that nobody waits for, in place of the last one about its task that is not written yet."""
-        with self._arrived:
+        with self._queueing:
             waiting = self._notes.get(report.task_id)
             if waiting is not None and waiting in list(self._queue)[1:]:
                 waiting.report = report
@@ -152,11 +174,8 @@ class Recorder:
     def flush(self, timeout_s: float) -> int:
         """Wait up to `timeout_s` for what is queued; returns how many reports are left unwritten."""
         deadline = time.monotonic() + timeout_s
-        if self._under_way is not None and self._connection.acquire(timeout=timeout_s):
-            try:
-                self._collect()
-            finally:
-                self._connection.release()
+        if self._under_way is not None:
+            self._collect_within(timeout_s)
         while waiting := list(self._queue):
             if not waiting[-1].wait(max(0.0, deadline - time.monotonic())):
                 break
@@ -175,28 +194,58 @@ class Recorder:
 
     def _send(self, ticket: Ticket) -> bool:
         """Whether its statement is on the line, which is free only while nothing waits in the queue."""
-        if self._trouble or self._queue or not self._connection.acquire(blocking=False):
+        me = threading.get_ident()
+        if self._trouble or self._queue or self._holder == me:
             return False
         try:
-            if not self._collect() or self._line is None:
+            if not self._connection.acquire(blocking=False):
                 return False
-            write = write_of(ticket.report)
-            if write is None or not self._line.knows(write.statement):
+            self._holder = me
+            if not self._collect() or self._line is None or not self._put_on(self._line, ticket):
                 return False
-            self._under_way = _UnderWay(ticket, write)  # first: an exception from elsewhere may come at any time
-            if not self._line.send(write.statement, write.values):
-                self._under_way = None
-                return False
-        except Exception:  # noqa: BLE001 - whatever it is, the writer meets it too, and tells of it
-            if not self._is_under_way(ticket):
-                return False
-            self._queue_first(ticket)
-        finally:
-            self._connection.release()
+        finally:  # an exception may come right after the connection was had, and before anything else
+            self._holder = None if self._holder == me else self._holder
+            try:  # noqa: SIM105 - `suppress` has a beginning and an end of its own
+                self._connection.release()
+            except RuntimeError:  # it was not had
+                pass
         if not self._glancing:
-            with self._arrived:
+            with self._queueing:
                 self._arrived.notify()
         return True
+
+    def _put_on(self, line: Line, ticket: Ticket) -> bool:
+        """Send its statement, if there is one, and only the writer could tell of mistakes in it."""
+        try:
+            write = write_of(ticket.report)
+            texts = line.ready(write.statement, write.values) if write and line.knows(write.statement) else None
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception:  # noqa: BLE001 - whatever it is, the writer meets it too, and tells of it
+            return False
+        if write is None or texts is None:
+            return False
+        self._under_way = _UnderWay(ticket, write)  # first: from here on it may have been sent
+        try:
+            line.send(write.statement, texts)
+        except psycopg.Error:
+            self._queue_first(ticket)
+        return True
+
+    def _collect_within(self, timeout_s: float) -> None:
+        me = threading.get_ident()
+        if self._holder == me:
+            return
+        try:
+            if self._connection.acquire(timeout=max(0.0, timeout_s)):
+                self._holder = me
+                self._collect()
+        finally:  # as above
+            self._holder = None if self._holder == me else self._holder
+            try:  # noqa: SIM105 - `suppress` has a beginning and an end of its own
+                self._connection.release()
+            except RuntimeError:  # it was not had
+                pass
 
     def _collect(self) -> bool:
         """Take the answer that is on the line, where it has come in time; else it is left to the writer.
@@ -210,32 +259,35 @@ class Recorder:
             return False
         assert self._line is not None
         entry_id = None
+        standing_otherwise = False
         with suppress(Pending, psycopg.Error):
             entry_id = self._line.answer((STALL - write.age(ticket.report)).total_seconds())
-            if entry_id is None:  # its record stands otherwise
-                self._under_way = None
-        if entry_id is None or write.age(ticket.report) > STALL:
+            standing_otherwise = entry_id is None
+        if entry_id is not None:
+            ticket.outcome = write.outcome
+        if entry_id is None or ticket.kept or write.age(ticket.report) > STALL:
             self._queue_first(ticket)
+            if standing_otherwise:
+                self._under_way = None
             return False
-        ticket.outcome = write.outcome
         tell(ticket.report, write.outcome)
         self._settle(ticket)
-        self._under_way = None  # last: an exception from elsewhere may come at any time
+        self._under_way = None
         return True
 
     def _queue_first(self, ticket: Ticket) -> None:
-        with self._arrived:
-            self._ensure_writer()
+        with self._queueing:
             self._queue.appendleft(ticket)
+            self._ensure_writer()
             self._arrived.notify()
 
     def _submit(self, ticket: Ticket) -> None:
-        with self._arrived:
+        with self._queueing:
             self._ensure_writer()
             if len(self._queue) >= self._settings.write_queue_limit:
                 self._failed(ticket.report, f"{len(self._queue)} reports are waiting already; dropped")
                 ticket.dropped = True
-                ticket.written.set()
+                ticket.settle()
                 return
             self._queue.append(ticket)
             self._arrived.notify()
@@ -249,9 +301,11 @@ class Recorder:
         """A forked child has neither its parent's thread nor, ever, its parent's connection."""
         self._queue = deque()
         self._notes = WeakValueDictionary()
-        self._arrived = threading.Condition()
+        self._queueing = threading.RLock()
+        self._arrived = threading.Condition(self._queueing)
         self._thread = None
-        self._connection = threading.Lock()
+        self._connection = threading.RLock()
+        self._holder = None
         self._line = self._under_way = None
         self._glancing = False
         self._noticing = threading.RLock()
@@ -266,18 +320,17 @@ class Recorder:
         while True:
             self._await_work()
             with self._connection:
+                self._holder = threading.get_ident()
                 ticket = self._first()
-                try:
+                kept = False
+                with _mistakes_told():
                     kept = ticket is not None and not self._write(registry, ticket)
-                except Exception:  # noqa: BLE001 - a mistake in here must not stand in the way of the next report
-                    traceback.print_exc()
-                    metrics.tracking_failed()
-                    kept = False
                 if ticket is not None and not kept:
                     self._settle(ticket)
                     self._lend(engine, ticket)
+                self._holder = None
             if kept:
-                with self._arrived:
+                with self._queueing:
                     self._arrived.wait(pause_s)
                 pause_s = min(pause_s * 2, _RETRY_S_MAX)
             else:
@@ -285,7 +338,7 @@ class Recorder:
 
     def _await_work(self) -> None:
         """Until something is in the queue, or an answer on the line has not been taken for a while."""
-        with self._arrived:
+        with self._queueing:
             while not self._queue:
                 self._glancing = False  # before looking: who sends something looks at it afterwards
                 seen = self._under_way
@@ -303,7 +356,7 @@ class Recorder:
     def _write(self, registry: Registry, ticket: Ticket) -> bool:
         """Whether the report is done with: written or dropped; False keeps it for another try."""
         try:
-            ticket.outcome = self._answered(registry, ticket) or self._applied(registry, ticket.report)
+            ticket.outcome = self._answered(registry, ticket) or self._applied(registry, ticket)
         except (SQLAlchemyError, psycopg.Error) as error:
             if _unreachable(error):
                 self._answering = False
@@ -325,7 +378,8 @@ class Recorder:
             if under_way is not None and line is not None:
                 entry_id = self._await_answer(line, ticket)
         except psycopg.Error as error:
-            broken = _unreachable(error)
+            # Whoever else uses the connection, or stands before the database, may have forgotten what was prepared.
+            broken = _unreachable(error) or isinstance(error, psycopg.errors.InvalidSqlStatementName)
             if not broken:
                 raise
         finally:
@@ -333,7 +387,11 @@ class Recorder:
             self._take_back(broken=broken)
         if under_way is None or entry_id is None:
             return None
-        registry.mend_times(ticket.report, under_way.write, entry_id)
+        try:
+            registry.mend_times(ticket.report, under_way.write, entry_id)
+        except SQLAlchemyError as error:
+            task_id, cause = ticket.report.task_id, _cause(error)
+            logger.warning("tracking: times of task %s are those of a late answer: %s", task_id, cause)
         tell(ticket.report, under_way.write.outcome)
         return under_way.write.outcome
 
@@ -345,35 +403,43 @@ class Recorder:
             self._keep(ticket, f"no answer from the database within {bound_s:g} s")
             return line.answer(None)
 
-    def _applied(self, registry: Registry, report: Report) -> Outcome:
+    def _applied(self, registry: Registry, ticket: Ticket) -> Outcome:
         """Where its publication was sent before its message, the database may take that up a moment later.
 
         Half the bound is for that, and half for what comes then.
         """
+        if ticket.unattended:
+            self._put_by(ticket)
+        report = ticket.report
         patience_s = self._settings.write_timeout_s / 2 if report.announced else 0.0
-        while report.age.total_seconds() < patience_s and not registry.knows(report.task_id):
+        while report.age.total_seconds() < patience_s and not registry.is_published(report.task_id):
             time.sleep(_LOOK_AGAIN_S)  # nobody tells of a row that is not there yet
         return registry.apply(report)
 
+    def _put_by(self, ticket: Ticket) -> None:
+        """Put a report on disk that nobody is going to wait for; nothing is amiss yet."""
+        with self._noticing, suppress(SpoolError):
+            if not ticket.written and ticket.spooled is None:
+                ticket.spooled = self._spool.keep(ticket.report)
+
     def _settle(self, ticket: Ticket) -> None:
         """It is done with; the trouble is over when nothing waits any more."""
-        try:
+        with _mistakes_told():
             _warn(ticket)
             metrics.decided(ticket.outcome.decision if ticket.outcome else None)
-        except Exception:  # noqa: BLE001 - nor must one in here
-            traceback.print_exc()
-            metrics.tracking_failed()
         with self._noticing:
             if self._queue and self._queue[0] is ticket:
                 self._queue.popleft()
-            ticket.written.set()
-            if ticket.spooled is not None:
-                self._spool.done(ticket.spooled)
+            ticket.settle()
             if not self._queue:
                 self._trouble = self._answering = False
+            with _mistakes_told():
+                if ticket.spooled is not None:
+                    self._spool.done(ticket.spooled)
         if self._heir and incarnation.current() is None:
             self._heir = False
-            threading.Thread(target=self._inherit, name="celery-tracker heir", daemon=True).start()
+            with _mistakes_told():
+                threading.Thread(target=self._inherit, name="celery-tracker heir", daemon=True).start()
 
     def _lend(self, engine: Engine, ticket: Ticket) -> None:
         """Have others send what is like this report, as long as the writer has nothing to do."""
@@ -405,12 +471,13 @@ class Recorder:
     def _keep(self, ticket: Ticket, cause: str) -> None:
         """Put it on disk, and say so, once for each report: the writer notices, or who waits, or who comes later."""
         with self._noticing:
-            if ticket.written.is_set() or ticket.kept:
+            if ticket.written or ticket.kept:
                 return
             level = logging.WARNING if self._trouble else logging.ERROR
             self._trouble = self._heir = ticket.kept = True
             try:
-                ticket.spooled = self._spool.keep(ticket.report)
+                if ticket.spooled is None:
+                    ticket.spooled = self._spool.keep(ticket.report)
                 self._failed(ticket.report, f"{cause}; kept", level)
             except SpoolError as error:
                 self._failed(ticket.report, f"{cause}; {error}")
@@ -422,6 +489,16 @@ class Recorder:
     def _failed(self, report: Report, cause: str, level: int = logging.ERROR) -> None:
         self.failures += 1
         _tell_failure(report, cause, level)
+
+
+@contextmanager
+def _mistakes_told() -> Iterator[None]:
+    """A mistake of ours must not stand in the way of the next report."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - whatever it is
+        traceback.print_exc()
+        metrics.tracking_failed()
 
 
 def write_what_was_left(engine: Engine, settings: Settings) -> None:

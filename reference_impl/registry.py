@@ -72,10 +72,11 @@ class Registry:
         with self._engine.begin() as connection:
             mend_times(connection, report, write, entry_id)
 
-    def knows(self, task_id: str) -> bool:
-        """Whether the task has a record. Raises SQLAlchemy's errors."""
+    def is_published(self, task_id: str) -> bool:
+        """Whether the task has a record, and not one of a message that is not there. Raises SQLAlchemy's errors."""
         with self._engine.begin() as connection:
-            return connection.execute(_KNOWN, {"sought": task_id}).scalar() is not None
+            row = connection.execute(_STANDS, {"sought": task_id}).one_or_none()
+        return row is not None and not _never_sent(row)
 
 
 def apply_within(connection: Connection, report: Report) -> Outcome:
@@ -100,7 +101,7 @@ def apply_within(connection: Connection, report: Report) -> Outcome:
             Status(row.status),
             Owner(row.incarnation_id, row.attempt_id),
             owner_lives=fate is _Fate.ALIVE,
-            never_sent=row.status == Status.FAILURE and row.reason in {NOT_PUBLISHED, LOST},
+            never_sent=_never_sent(row),
             publication_missing=row.queued_at is None,
             overtaken=row.started_at is not None and STALL < age_at_least > row.database_now - row.started_at,
         )
@@ -134,12 +135,16 @@ _END_ATTEMPT = (
     .where(_ATTEMPTS.c.attempt_id == bindparam("sought"), _ATTEMPTS.c.ended_at.is_(None))
     .values(ended_at=bindparam("at"))
 )
-_KNOWN = select(_TASKS.c.task_id).where(_TASKS.c.task_id == bindparam("sought"))
+_STANDS = select(_TASKS.c.status, _TASKS.c.reason).where(_TASKS.c.task_id == bindparam("sought"))
 _LOCKED = (
     select(_TASKS, func.clock_timestamp().label("database_now"))
     .where(_TASKS.c.task_id == bindparam("sought"))
     .with_for_update()
 )
+
+
+def _never_sent(row: Any) -> bool:
+    return bool(row.status == Status.FAILURE and row.reason in {NOT_PUBLISHED, LOST})
 
 
 _LEASE_HOLDS = text("""

@@ -133,11 +133,15 @@ class Handlers:
 
     def _publication_sent(self, headers: Mapping[str, Any] | None = None, **_: object) -> None:
         """Whoever has published a task finds its record."""
-        ticket = self._publications.pop((headers or {}).get("id", ""), None)
+        self._finish_publication((headers or {}).get("id"))
+
+    def _finish_publication(self, task_id: str | None) -> None:
+        ticket = self._publications.pop(task_id, None) if task_id is not None else None
         if ticket is not None:
             self._recorder.finish(ticket)
 
     def _not_published(self, task_id: str, name: str, error: Exception, **_: object) -> None:
+        self._finish_publication(task_id)
         kind = type(error).__name__
         self._recorder.record(
             Report(
@@ -206,6 +210,7 @@ class Handlers:
 
     def _succeeded(self, sender: Any, result: object, **_: object) -> None:
         request = sender.request
+        _settle_start(request)
         self._recorder.record(
             Report(
                 request.id,
@@ -244,6 +249,7 @@ class Handlers:
         **_: object,
     ) -> None:
         kind = type(exception).__name__
+        _settle_start(sender.request)
         self._recorder.record(
             Report(
                 task_id,
@@ -269,6 +275,7 @@ class Handlers:
 
     def _left(self, task_id: str, sender: Any, state: str | None, retval: object, **_: object) -> None:
         """The ends of an execution for which Celery has no other signal: Ignore, and Reject with its message back."""
+        _settle_start(sender.request)
         start: Ticket | None = getattr(sender.request, "tracking_start", None)
         refused = start is not None and start.outcome is not None and not start.outcome.may_run
         event: Ignored | HandedBack
@@ -304,6 +311,7 @@ class Handlers:
             self._cancelled(sender, request)
             return
         cause = getattr(reason, "exc", None)
+        _settle_start(request)
         self._recorder.record(
             Report(
                 request.id,
@@ -422,6 +430,13 @@ def _owner(task_id: str, task: Any) -> Owner:
     request = task.request
     attempt: UUID | None = getattr(request, "tracking_attempt", None) if request.id == task_id else None
     return Owner(incarnation.current_id(), attempt)
+
+
+def _settle_start(request: Any) -> None:
+    """Wait for the answer to its start, where the guard did not come to it, as Celery ended the execution earlier."""
+    settle = getattr(request, "tracking_settle", None)
+    if settle is not None:
+        settle()
 
 
 def _is_announced(request: Any) -> bool:

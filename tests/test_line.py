@@ -38,6 +38,13 @@ def line(connection: psycopg.Connection[Any]) -> Line:
     return made
 
 
+def send(line: Line, statement: Statement, **values: Any) -> None:
+    """As whoever reports does it."""
+    texts = line.ready(statement, values)
+    assert texts is not None
+    line.send(statement, texts)
+
+
 def words(engine: Engine) -> list[str]:
     """What others see."""
     with engine.connect() as connection:
@@ -48,7 +55,7 @@ def test_an_answer_is_the_number_that_was_returned(line: Line, engine: Engine) -
     """Each statement is committed by itself, before its answer comes; one that returns no row has none."""
     answers = []
     for word in ("a", "b", "a"):
-        assert line.send(ADD, {"word": word})
+        send(line, ADD, word=word)
         answers.append(line.answer(WITHIN_S))
 
     assert answers == [1, 2, None]
@@ -59,7 +66,7 @@ def test_an_answer_may_be_asked_for_again(line: Line, engine: Engine) -> None:
     """While the database waits for somebody else there is no answer yet, and nothing is lost by asking."""
     with engine.begin() as other:
         other.execute(text("INSERT INTO seen (word) VALUES ('a')"))
-        line.send(ADD, {"word": "a"})
+        send(line, ADD, word="a")
         with pytest.raises(Pending):
             line.answer(0.05)
         other.rollback()
@@ -72,18 +79,31 @@ def test_a_refusal_is_told_and_the_line_goes_on(line: Line) -> None:
     broken = Statement("INSERT INTO seen (word, size) VALUES (%(word)s, CAST(%(size)s AS int)) RETURNING number")
     line.prepare(broken)
 
-    line.send(broken, {"word": "a", "size": "many"})
+    send(line, broken, word="a", size="many")
     with pytest.raises(psycopg.DatabaseError, match="invalid input syntax"):
         line.answer(WITHIN_S)
-    line.send(ADD, {"word": "b"})
+    send(line, ADD, word="b")
 
     assert line.answer(WITHIN_S) is not None
 
 
 def test_what_is_too_long_is_not_sent(line: Line, engine: Engine) -> None:
     """A value that might not fit into the kernel's buffers would have its sender wait."""
-    assert not line.send(ADD, {"word": "a" * 100_000})
+    assert line.ready(ADD, {"word": "a" * 100_000}) is None
     assert words(engine) == []
+
+
+def test_an_answer_is_never_that_of_another_statement(line: Line) -> None:
+    """What could not be sent has no answer, although the statement before it had one."""
+    send(line, ADD, word="a")
+    assert line.answer(WITHIN_S) == 1
+
+    with pytest.raises(psycopg.DataError):
+        line.ready(ADD, {"word": "\0"})
+    line.ready(ADD, {"word": "b"})
+
+    with pytest.raises(psycopg.OperationalError):
+        line.answer(WITHIN_S)
 
 
 def test_a_lost_connection_is_told(line: Line, connection: psycopg.Connection[Any], engine: Engine) -> None:
@@ -92,7 +112,7 @@ def test_a_lost_connection_is_told(line: Line, connection: psycopg.Connection[An
         other.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": connection.info.backend_pid})
 
     with suppress(psycopg.Error):  # it may be known already
-        line.send(ADD, {"word": "a"})
+        send(line, ADD, word="a")
 
     for _ in range(2):
         with pytest.raises(psycopg.Error):
@@ -110,7 +130,7 @@ line = Line(psycopg.connect(sys.argv[1]))
 statement = Statement(sys.argv[2])
 line.prepare(statement)
 for word in ("first", "last"):
-    line.send(statement, {"word": word})
+    line.send(statement, line.ready(statement, {"word": word}))
     if word == "first":
         line.answer(20)
 os.kill(os.getpid(), signal.SIGKILL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,7 +15,7 @@ from sqlalchemy import Connection, Engine, event, select, text
 
 from reference_impl.lifecycle import Event, Failed, Ignored, Owner, Published, Started, Succeeded
 from reference_impl.models import Attempt, AuditEntry, StoredResult, TaskRecord
-from reference_impl.ordinary import take
+from reference_impl.ordinary import take, write_of
 from reference_impl.registry import Registry
 from reference_impl.reports import Outcome, Report
 from reference_impl.stored_results import Kept
@@ -151,3 +152,28 @@ def test_who_owns_a_task_is_filled_in_by_its_start(engine: Engine) -> None:
     registry.apply(report(Started(owner), owner="shop"))
 
     assert rows(engine)[0][0]["owner"] == "shop"
+
+
+@pytest.mark.parametrize("stood_still", [False, True])
+def test_the_times_of_a_late_answer_are_mended(engine: Engine, *, stood_still: bool) -> None:
+    """An event is as old as it is, also where its answer came long after; what has come of the task since stays."""
+    registry, owner, other = Registry(engine), Owner(UUID(int=1), uuid4()), Owner(UUID(int=2), uuid4())
+    registry.apply(report(Published(), age_s=60.0))
+    started = report(Started(owner), age_s=30.0)
+    write = write_of(replace(started, happened=time.monotonic()))
+    assert write is not None
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        entry_id = connection.exec_driver_sql(write.statement.text, dict(write.values)).scalar_one()
+    if stood_still:
+        registry.apply(report(Started(other)))
+
+    registry.mend_times(started, write, entry_id)
+
+    with engine.connect() as connection:
+        ages = text(
+            "SELECT clock_timestamp() - started_at AS record, clock_timestamp() - at AS told FROM "
+            "celery_task_registry JOIN celery_task_audit USING (task_id) WHERE entry_id = :entry_id"
+        )
+        seen = connection.execute(ages, {"entry_id": entry_id}).one()
+    assert 30.0 <= seen.told.total_seconds() < 60.0
+    assert (seen.record.total_seconds() < 30.0) is stood_still

@@ -23,7 +23,7 @@ from sqlalchemy import Engine, select, text
 from harness._processes import await_until
 from harness._proxy import Mode, Proxy
 from harness._servers import Servers
-from reference_impl.lifecycle import Event, Owner, Progressed, Published, Started, Succeeded, Transition
+from reference_impl.lifecycle import DeliveryLost, Event, Owner, Progressed, Published, Started, Succeeded, Transition
 from reference_impl.models import AuditEntry, TaskRecord
 from reference_impl.recorder import Recorder, Ticket, guarded, write_what_was_left
 from reference_impl.registry import Registry
@@ -148,7 +148,7 @@ def test_nobody_waits_longer_than_the_bound(
         first_s = time.monotonic() - start
         tickets += [door.record(report(f"task {number}")) for number in range(20)]
         others_s = time.monotonic() - start - first_s
-        held_up = [ticket.written.is_set() for ticket in tickets]
+        held_up = [ticket.written for ticket in tickets]
 
     assert first_s >= 1.0
     assert others_s < 1.0
@@ -172,7 +172,7 @@ def warm(door: Recorder, owner: Owner) -> None:
     """Have the recorder meet a task's ordinary course once, after which others are sent by who reports them."""
     for event in (Published(), Started(owner), Succeeded(owner)):
         assert written(door.record(ordinary("warm", event)))
-    await_until("the lent connection", lambda: (door._line and not door._connection.locked()) or None, WITHIN_S)
+    await_until("the lent connection", lambda: (door._line and door._holder is None) or None, WITHIN_S)
 
 
 def test_an_ordinary_report_is_no_work_for_the_writer(
@@ -270,6 +270,39 @@ def test_a_connection_that_was_ended_is_made_anew(recorder: MakeRecorder, engine
     assert door.failures == 0
 
 
+def test_a_report_that_has_no_text_is_told_of(
+    recorder: MakeRecorder, engine: Engine, errors: Callable[[], list[str]]
+) -> None:
+    """What cannot be sent does not pass for the one that was sent before it."""
+    door = recorder()
+    warm(door, Owner(uuid4(), uuid4()))
+    assert written(door.record(ordinary("before")))
+
+    ticket = door.record(ordinary("n\0thing"))
+
+    assert ticket.dropped
+    assert trail(engine)[3:] == [("before", "PENDING")]
+    assert len(errors()) == 1
+
+
+def test_what_is_rolled_back_leaves_the_lent_connection_as_it_is(
+    recorder: MakeRecorder, engine: Engine, errors: Callable[[], list[str]]
+) -> None:
+    """Reports that the database refuses cost themselves, and none of those that come after them."""
+    door = recorder()
+    warm(door, Owner(uuid4(), uuid4()))
+    for number in range(10):  # so many that psycopg would have prepared what is executed again and again
+        assert written(door.record(report(f"{number}", Started(Owner(None, uuid4())), reason="again")))
+    refused = door.record(report("refused", Started(Owner(None, uuid4())), owner="n\0body"))
+
+    tickets = [door.record(ordinary(f"after {number}")) for number in range(4)]
+
+    assert refused.dropped
+    assert all(written(ticket) for ticket in tickets)
+    assert len(errors()) == 1
+    assert len(trail(engine)) == 3 + 10 + 4
+
+
 def test_several_threads_share_the_connection(recorder: MakeRecorder, engine: Engine) -> None:
     """Whoever finds it taken leaves his report to the writer; each is written once, and none is late."""
     door = recorder()
@@ -290,16 +323,26 @@ def test_several_threads_share_the_connection(recorder: MakeRecorder, engine: En
     assert door.failures == 0
 
 
-def test_a_start_waits_for_a_publication_that_was_announced(recorder: MakeRecorder, engine: Engine) -> None:
-    """Where its message says that the publication was sent first, a start comes after it, however late that is."""
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_start_waits_for_a_publication_that_was_announced(
+    recorder: MakeRecorder, engine: Engine, *, lost: bool
+) -> None:
+    """Where its message says that the publication was sent first, a start comes after it, however late that is.
+
+    So it is when the message of an earlier publication was lost, and there is a record.
+    """
     worker, publisher = recorder(), recorder()
-    started = threading.Thread(target=worker.record, args=[report("t", Started(Owner(None, uuid4())), announced=True)])
+    before: list[Event] = [Published(), DeliveryLost()] if lost else []
+    for event in before:
+        publisher.record(report("t", event, reason="lost"))
+    start = report("t", Started(Owner(None, uuid4())), announced=True)
+    started = threading.Thread(target=worker.record, args=[start])
     started.start()
     await_until("the start in the queue", lambda: worker._queue or None, WITHIN_S)
     publisher.record(report("t"))
     started.join(WITHIN_S)
 
-    assert trail(engine) == [("t", "PENDING"), ("t", "STARTED")]
+    assert trail(engine)[len(before) :] == [("t", "PENDING"), ("t", "STARTED")]
 
 
 def test_an_announced_publication_is_not_waited_for_without_end(recorder: MakeRecorder, engine: Engine) -> None:
@@ -311,6 +354,78 @@ def test_an_announced_publication_is_not_waited_for_without_end(recorder: MakeRe
     assert written(ticket)
     assert trail(engine) == [("t", "STARTED")]
     assert worker.failures == 0
+
+
+INTERRUPTED = """
+import json, signal, sys, time
+from contextlib import suppress
+from uuid import uuid4
+from celery.exceptions import SoftTimeLimitExceeded
+from reference_impl.lifecycle import Owner, Published, Started, Succeeded
+from reference_impl.recorder import Recorder
+from reference_impl.reports import Report
+from reference_impl.settings import Settings
+
+def interrupt(*_):
+    raise SoftTimeLimitExceeded
+
+def course(task_id):
+    owner = Owner(None, uuid4())
+    for event in (Published(), Started(owner), Succeeded(owner)):
+        told = Report(task_id, event, "w1", "as told", task_name="mail.send", arguments=lambda: ([], {}))
+        yield recorder.record(told, told_elsewhere=isinstance(event, Succeeded))
+
+recorder = Recorder(Settings(database_url=sys.argv[1], spool_directory=sys.argv[2]))
+list(course("warm"))
+signal.signal(signal.SIGALRM, interrupt)
+interrupted = number = 0
+until = time.monotonic() + 5
+while time.monotonic() < until:
+    number += 1
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0001 * (1 + number % 17))
+        for _ in course(f"{number}"):
+            pass
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except SoftTimeLimitExceeded:
+        interrupted += 1
+with suppress(SoftTimeLimitExceeded):
+    signal.setitimer(signal.ITIMER_REAL, 0)
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
+left = recorder.flush(20)
+last = list(course("last"))
+slowest = max(ticket.begun_s for ticket in last)
+print(json.dumps([interrupted, left, recorder.flush(20), all(ticket.answered for ticket in last), slowest]))
+"""
+
+
+def test_an_exception_may_come_at_any_time(
+    registry_database: str, engine: Engine, outside: dict[str, str], tmp_path: Path
+) -> None:
+    """A soft time limit, raised wherever the recorder is, leaves nothing locked and nothing behind."""
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, registry_database, str(tmp_path / "spool")],
+        env=outside,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    interrupted, left, left_at_last, answered, slowest_s = json.loads(ended.stdout)
+    assert interrupted > 100
+    assert (left, left_at_last) == (0, 0)
+    assert answered
+    assert slowest_s < SOON_S
+    with engine.connect() as connection:
+        differ = text(
+            "SELECT count(*) FROM celery_task_registry r WHERE status IS DISTINCT FROM "
+            "(SELECT to_status FROM celery_task_audit a WHERE a.task_id = r.task_id AND NOT refused "
+            "ORDER BY entry_id DESC LIMIT 1)"
+        )
+        assert connection.execute(differ).scalar() == 0
+    assert not list((tmp_path / "spool").glob("*.jsonl"))
 
 
 # -- kept while the database is away -------------------------------------------------------------------------------
@@ -331,7 +446,7 @@ def test_reports_are_kept_while_the_database_is_away(
 
     tickets = [door.record(report(f"during {number}", Started(Owner(None, uuid4())))) for number in range(3)]
     await_until("the first failure", lambda: door.failures, WITHIN_S)
-    kept = [ticket.written.is_set() for ticket in tickets]
+    kept = [ticket.written for ticket in tickets]
     link.set(Mode.PASS)
 
     assert kept == [False] * 3
@@ -500,7 +615,7 @@ def test_beyond_the_limit_reports_are_dropped_and_told(
     link.set(Mode.PASS)
 
     assert dropped.dropped
-    assert dropped.written.is_set()
+    assert dropped.written
     assert dropped.outcome is None
     assert errors()[-1] == (
         "tracking: Published of task mail.send[one too many] was not recorded: 2 reports are waiting already; dropped"
