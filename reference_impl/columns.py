@@ -53,8 +53,8 @@ def columns(report: Report, decision: Decision, row: Any, at: datetime) -> tuple
                 case Status.PENDING:
                     return values | _queued_again(report, at), None
                 case Status.STARTED:
-                    started_at, remark = _not_before(at, "started_at", queued_at=row.queued_at)
-                    return values | _start(report, row, started_at), remark
+                    published, remark = _published_by(at, row.queued_at)
+                    return values | _start(report, row, at) | published, remark
                 case Status.RETRY:
                     awaiting = isinstance(report.event, WorkerLost | Cancelled)
                     return values | {
@@ -137,6 +137,14 @@ def _end(report: Report, completed_at: datetime) -> dict[str, Any]:
         "error_traceback": report.error_traceback,
         "ended_by": report.who,
     }
+
+
+def _published_by(started_at: datetime, queued_at: datetime | None) -> tuple[dict[str, Any], str | None]:
+    """What is told late may seem later than it was, and never earlier: so of the two a late publication is wrong."""
+    if queued_at is None or queued_at <= started_at:
+        return {}, None
+    at = started_at.isoformat()
+    return {"queued_at": started_at}, f"queued_at was {queued_at.isoformat()}, after started_at; moved to {at}"
 
 
 def _not_before(at: datetime, name: str, **earlier: datetime | None) -> tuple[datetime, str | None]:

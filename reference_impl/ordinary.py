@@ -30,6 +30,7 @@ from reference_impl.lifecycle import (
     Status,
     Succeeded,
     Transition,
+    attempt_of,
     decide,
 )
 from reference_impl.models import Attempt, AuditEntry, StoredResult, TaskRecord
@@ -81,7 +82,6 @@ class Write:
     statement: Statement
     values: Mapping[str, Any]
     outcome: Outcome
-    timed: frozenset[str]
     sent: timedelta
 
     def age(self, report: Report) -> timedelta:
@@ -132,17 +132,31 @@ def take(connection: Connection, report: Report) -> Outcome | None:
 
 
 def mend_times(connection: Connection, report: Report, write: Write, entry_id: int) -> None:
-    """Where somebody stood still meanwhile, set the event's times by its age, as far as they are as they were written.
+    """Where somebody stood still meanwhile, set the event's times by its age, as far as nothing later stands there.
 
-    The database's clock was read after the event's age was, or long before the answer came.
+    The database's clock was read after the event's age was, or long before the answer came. Others mend their times a
+    little otherwise, so the order is kept: nothing starts before it is published, or ends before it starts.
     """
     if write.age(report) <= STALL:
         return
-    at = connection.execute(select(func.clock_timestamp())).scalar_one() - report.age
+    age = report.age
+    at = connection.execute(select(func.clock_timestamp())).scalar_one() - age
+    record = _TASKS.c
     told = select(_AUDIT.c.at).where(_AUDIT.c.entry_id == entry_id).scalar_subquery()
-    for name in write.timed:
-        as_written = (_TASKS.c.task_id == report.task_id) & (_TASKS.c[name] == told)
-        connection.execute(update(_TASKS).where(as_written).values({name: at}))
+    whose = [record.task_id == report.task_id]
+    if (attempt_id := attempt_of(report.event)) is not None:
+        whose.append(record.attempt_id == attempt_id)
+    mended: dict[str, dict[str, Any]]
+    match report.event:
+        case Published():
+            mended = {"queued_at": {"queued_at": func.least(record.queued_at, at)}}
+        case Started():
+            started = {"started_at": at, "queued_at": func.least(record.queued_at, at)}
+            mended = {"started_at": started, "last_heartbeat": {"last_heartbeat": at}}
+        case _:
+            mended = {"completed_at": {"completed_at": func.greatest(at, record.started_at, record.queued_at)}}
+    for name, values in mended.items():
+        connection.execute(update(_TASKS).where(*whose, record[name] <= told).values(values))
     connection.execute(update(_AUDIT).where(_AUDIT.c.entry_id == entry_id).values(at=at))
 
 
@@ -223,7 +237,7 @@ def _publish(report: Report) -> Write:
         "why": report.why,
     }
     made = _statement(_PUBLISH)
-    return Write(made, values, Outcome(Transition(Status.PENDING), None), frozenset({"queued_at"}), sent)
+    return Write(made, values, Outcome(Transition(Status.PENDING), None), sent)
 
 
 def _start(report: Report, owner: Owner) -> Write | None:
@@ -257,7 +271,7 @@ def _move(report: Report, statement: str, standing: Standing, more: dict[str, An
     made = _statement(statement, tuple(changed), timed, kept=report.kept is not None)
     values = {f"new_{name}": _valued(name, value) for name, value in changed.items() if name not in timed}
     sent = report.age
-    return Write(made, told | more | values | {"age": sent}, Outcome(decision, standing.status), timed, sent)
+    return Write(made, told | more | values | {"age": sent}, Outcome(decision, standing.status), sent)
 
 
 @functools.cache

@@ -131,7 +131,7 @@ def test_an_end_that_is_told_twice_is_refused(engine: Engine) -> None:
     assert [entry["to_status"] for entry in trail if entry["refused"]] == ["STARTED", "SUCCESS"]
 
 
-def test_a_start_before_its_publication_is_moved_with_a_remark(engine: Engine) -> None:
+def test_a_publication_after_its_start_is_moved_with_a_remark(engine: Engine) -> None:
     """Times that would run backwards are no ordinary ones."""
     registry, owner = Registry(engine), Owner(UUID(int=1), uuid4())
     registry.apply(report(Published()))
@@ -141,7 +141,7 @@ def test_a_start_before_its_publication_is_moved_with_a_remark(engine: Engine) -
     with engine.connect() as connection:
         record = connection.execute(select(TaskRecord.__table__)).one()
     assert record.started_at == record.queued_at
-    assert "started_at was" in rows(engine)[2][-1]["why"]
+    assert "queued_at was" in rows(engine)[2][-1]["why"]
 
 
 def test_who_owns_a_task_is_filled_in_by_its_start(engine: Engine) -> None:

@@ -581,7 +581,7 @@ def test_an_event_from_the_future_is_now(
 def test_times_that_would_run_backwards_are_moved_with_a_remark(
     registry: Registry, record: Callable[[], dict[str, Any]], trail: Callable[[], list[dict[str, Any]]]
 ) -> None:
-    """A start before the publication is moved to it, an end before the start to that, and the trail says so."""
+    """A publication after the start is moved to it, an end before the start to that, and the trail says so."""
     owner = attempt()
     registry.apply(report(Published(), age_s=10))
     registry.apply(report(Started(owner), age_s=20))
@@ -589,8 +589,9 @@ def test_times_that_would_run_backwards_are_moved_with_a_remark(
 
     row = record()
     assert row["queued_at"] == row["started_at"] == row["completed_at"]
-    start, end = trail()[1:]
-    assert "started_at was" in start["why"]
+    published, start, end = trail()
+    assert row["started_at"] == start["at"] < published["at"]
+    assert f"queued_at was {published['at'].isoformat()}" in start["why"]
     assert f"moved to {row['queued_at'].isoformat()}" in start["why"]
     assert "completed_at was" in end["why"]
 
