@@ -41,6 +41,7 @@ STALL = timedelta(seconds=0.1)
 """An answer that takes longer tells of a process or a database that stood still."""
 
 _TASKS = cast("Table", TaskRecord.__table__)
+_ATTEMPTS = cast("Table", Attempt.__table__)
 _AUDIT = cast("Table", AuditEntry.__table__)
 _JSON = frozenset(
     column.name
@@ -141,22 +142,28 @@ def mend_times(connection: Connection, report: Report, write: Write, entry_id: i
         return
     age = report.age
     at = connection.execute(select(func.clock_timestamp())).scalar_one() - age
-    record = _TASKS.c
+    record, attempt = _TASKS.c, _ATTEMPTS.c
     told = select(_AUDIT.c.at).where(_AUDIT.c.entry_id == entry_id).scalar_subquery()
     whose = [record.task_id == report.task_id]
     if (attempt_id := attempt_of(report.event)) is not None:
         whose.append(record.attempt_id == attempt_id)
     mended: dict[str, dict[str, Any]]
+    execution: dict[str, Any] = {}
     match report.event:
         case Published():
             mended = {"queued_at": {"queued_at": func.least(record.queued_at, at)}}
         case Started():
             started = {"started_at": at, "queued_at": func.least(record.queued_at, at)}
             mended = {"started_at": started, "last_heartbeat": {"last_heartbeat": at}}
+            execution = {"started_at": at}
         case _:
             mended = {"completed_at": {"completed_at": func.greatest(at, record.started_at, record.queued_at)}}
+            execution = {"ended_at": func.greatest(at, attempt.started_at)}
     for name, values in mended.items():
         connection.execute(update(_TASKS).where(*whose, record[name] <= told).values(values))
+    for name, value in execution.items():
+        ours = (attempt.attempt_id == attempt_id, attempt[name] <= told)
+        connection.execute(update(_ATTEMPTS).where(*ours).values({name: value}))
     connection.execute(update(_AUDIT).where(_AUDIT.c.entry_id == entry_id).values(at=at))
 
 

@@ -171,9 +171,11 @@ def test_the_times_of_a_late_answer_are_mended(engine: Engine, *, stood_still: b
 
     with engine.connect() as connection:
         ages = text(
-            "SELECT clock_timestamp() - started_at AS record, clock_timestamp() - at AS told FROM "
-            "celery_task_registry JOIN celery_task_audit USING (task_id) WHERE entry_id = :entry_id"
+            "SELECT clock_timestamp() - r.started_at AS record, clock_timestamp() - a.started_at AS attempt, "
+            "clock_timestamp() - e.at AS told FROM celery_task_registry r JOIN celery_task_audit e USING (task_id) "
+            "JOIN celery_task_attempt a ON a.attempt_id = e.attempt_id WHERE entry_id = :entry_id"
         )
         seen = connection.execute(ages, {"entry_id": entry_id}).one()
     assert 30.0 <= seen.told.total_seconds() < 60.0
+    assert 30.0 <= seen.attempt.total_seconds() < 60.0
     assert (seen.record.total_seconds() < 30.0) is stood_still
