@@ -41,6 +41,7 @@ _TEMPLATE = "template_registry"
 
 Launch = Callable[..., subprocess.Popen[str]]
 RunPytest = Callable[..., subprocess.CompletedProcess[str]]
+RunProgram = Callable[..., subprocess.CompletedProcess[str]]
 Tracker = Callable[..., subprocess.CompletedProcess[str]]
 Tell = Callable[..., None]
 
@@ -139,6 +140,23 @@ def outside() -> dict[str, str]:
     """The environment of somebody who starts a program by hand: nothing of this test run's own is in it."""
     own = ("PYTEST_", "CELERY_", "COLUMNS", "NO_COLOR", "FORCE_COLOR", "CI", "BUILD_NUMBER")
     return {name: value for name, value in os.environ.items() if not name.startswith(own)}
+
+
+@pytest.fixture
+def run_program(outside: dict[str, str]) -> RunProgram:
+    """Runs a text as a Python program of its own, with these arguments, until it ends."""
+
+    def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            env=outside,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
 
 
 @pytest.fixture

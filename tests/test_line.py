@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -16,6 +14,7 @@ from sqlalchemy import Engine, text
 from harness._processes import await_until
 from reference_impl.line import Line, Pending
 from reference_impl.ordinary import Statement
+from tests.conftest import RunProgram
 
 WITHIN_S = 20.0
 ADD = Statement("INSERT INTO seen (word) VALUES (%(word)s) ON CONFLICT DO NOTHING RETURNING number")
@@ -139,17 +138,10 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.mark.usefixtures("connection")
 def test_what_was_sent_is_executed_though_its_sender_is_killed(
-    registry_database: str, engine: Engine, outside: dict[str, str]
+    registry_database: str, engine: Engine, run_program: RunProgram
 ) -> None:
     """A statement is with the database as soon as it is sent: SIGKILL right afterwards takes nothing back."""
-    ended = subprocess.run(
-        [sys.executable, "-c", KILLED, registry_database, ADD.text],
-        env=outside,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ended = run_program(KILLED, registry_database, ADD.text)
 
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     await_until("both words", lambda: words(engine) == ["first", "last"] or None, WITHIN_S)

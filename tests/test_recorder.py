@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -29,6 +27,7 @@ from reference_impl.recorder import Recorder, Ticket, guarded, write_what_was_le
 from reference_impl.registry import Registry
 from reference_impl.reports import Report
 from reference_impl.settings import load_settings
+from tests.conftest import RunProgram
 
 WITHIN_S = 20.0
 SOON_S = 0.4
@@ -400,17 +399,10 @@ print(json.dumps([interrupted, left, recorder.flush(20), all(ticket.answered for
 
 
 def test_an_exception_may_come_at_any_time(
-    registry_database: str, engine: Engine, outside: dict[str, str], tmp_path: Path
+    registry_database: str, engine: Engine, run_program: RunProgram, tmp_path: Path
 ) -> None:
     """A soft time limit, raised wherever the recorder is, leaves nothing locked and nothing behind."""
-    ended = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, registry_database, str(tmp_path / "spool")],
-        env=outside,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    ended = run_program(INTERRUPTED, registry_database, str(tmp_path / "spool"))
 
     assert ended.returncode == 0, ended.stderr
     interrupted, left, left_at_last, answered, slowest_s = json.loads(ended.stdout)
@@ -768,16 +760,9 @@ sys.exit(status or left)
 """
 
 
-def test_a_forked_child_starts_afresh(registry_database: str, engine: Engine, outside: dict[str, str]) -> None:
+def test_a_forked_child_starts_afresh(registry_database: str, engine: Engine, run_program: RunProgram) -> None:
     """A child inherits no thread and no reports, writes its own, and its parent's are written once, by the parent."""
-    ended = subprocess.run(
-        [sys.executable, "-c", FORKED, registry_database],
-        env=outside,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    ended = run_program(FORKED, registry_database)
 
     assert ended.returncode == 0, ended.stderr
     assert json.loads(ended.stdout) == [1, 0, True]
