@@ -58,7 +58,9 @@ class Line:
         What was prepared on that connection still is.
         """
         proxy = engine.raw_connection()
-        line: Line = proxy.info.setdefault("line", cls(cast("Any", proxy.driver_connection)))
+        line: Line | None = proxy.info.get("line")
+        if line is None:
+            line = proxy.info["line"] = cls(cast("Any", proxy.driver_connection))
         line._lender = proxy
         return line
 

@@ -156,7 +156,7 @@ class Recorder:
             return
         until = time.monotonic() + max(STALL.total_seconds(), bound_s - ticket.begun_s)
         if self._is_under_way(ticket) and not ticket.kept:
-            self._collect_within(until - time.monotonic())
+            self._use_line(until - time.monotonic())
         if ticket.kept or not ticket.wait(max(0.0, until - time.monotonic())):
             # Somebody else may be about to keep it: then this waits until it is on disk.
             self._keep(ticket, f"no answer from the database within {bound_s:g} s")
@@ -175,7 +175,7 @@ class Recorder:
         """Wait up to `timeout_s` for what is queued; returns how many reports are left unwritten."""
         deadline = time.monotonic() + timeout_s
         if self._under_way is not None:
-            self._collect_within(timeout_s)
+            self._use_line(timeout_s)
         while waiting := list(self._queue):
             if not waiting[-1].wait(max(0.0, deadline - time.monotonic())):
                 break
@@ -194,25 +194,33 @@ class Recorder:
 
     def _send(self, ticket: Ticket) -> bool:
         """Whether its statement is on the line, which is free only while nothing waits in the queue."""
+        if self._trouble or self._queue or not self._use_line(0.0, ticket):
+            return False
+        if not self._glancing:
+            with self._queueing:
+                self._arrived.notify()
+        return True
+
+    def _use_line(self, within_s: float, ticket: Ticket | None = None) -> bool:
+        """Take the answer that is on the line, then put a report on it; says whether it is there.
+
+        It does nothing where the connection is not to be had in time, or is had by this thread already.
+        """
         me = threading.get_ident()
-        if self._trouble or self._queue or self._holder == me:
+        if self._holder == me:
             return False
         try:
-            if not self._connection.acquire(blocking=False):
+            if not self._connection.acquire(timeout=max(0.0, within_s)):
                 return False
             self._holder = me
-            if not self._collect() or self._line is None or not self._put_on(self._line, ticket):
-                return False
+            free = self._collect()
+            return free and ticket is not None and self._line is not None and self._put_on(self._line, ticket)
         finally:  # an exception may come right after the connection was had, and before anything else
             self._holder = None if self._holder == me else self._holder
             try:  # noqa: SIM105 - `suppress` has a beginning and an end of its own
                 self._connection.release()
             except RuntimeError:  # it was not had
                 pass
-        if not self._glancing:
-            with self._queueing:
-                self._arrived.notify()
-        return True
 
     def _put_on(self, line: Line, ticket: Ticket) -> bool:
         """Send its statement, if there is one, and only the writer could tell of mistakes in it."""
@@ -231,21 +239,6 @@ class Recorder:
         except psycopg.Error:
             self._queue_first(ticket)
         return True
-
-    def _collect_within(self, timeout_s: float) -> None:
-        me = threading.get_ident()
-        if self._holder == me:
-            return
-        try:
-            if self._connection.acquire(timeout=max(0.0, timeout_s)):
-                self._holder = me
-                self._collect()
-        finally:  # as above
-            self._holder = None if self._holder == me else self._holder
-            try:  # noqa: SIM105 - `suppress` has a beginning and an end of its own
-                self._connection.release()
-            except RuntimeError:  # it was not had
-                pass
 
     def _collect(self) -> bool:
         """Take the answer that is on the line, where it has come in time; else it is left to the writer.
