@@ -14,6 +14,7 @@ from weakref import WeakSet
 
 import psycopg
 from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from reference_impl.settings import Settings
@@ -73,6 +74,25 @@ def open_sessions(settings: Settings) -> sessionmaker[Session]:
 def cause_of(error: Exception) -> str:
     """What the database or its driver said, on one line and without SQLAlchemy's statement."""
     return " ".join(str(getattr(error, "orig", None) or error).split())
+
+
+def is_unreachable(error: SQLAlchemyError | psycopg.Error) -> bool:
+    """Whether it is the database that is away or does not write, rather than what it was told that it refuses."""
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    original = getattr(error, "orig", None) or error
+    if isinstance(original, psycopg.errors.ProgramLimitExceeded):
+        return False  # psycopg counts it among the operational ones, and it will never fit
+    standby = isinstance(original, psycopg.errors.ReadOnlySqlTransaction)
+    unreachable = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
+    return standby or isinstance(error, unreachable)
+
+
+def brief(error: Exception) -> str:
+    """The kind of the database's or its driver's error, and the first line of what was said."""
+    original = getattr(error, "orig", None) or error
+    text = str(original).strip().splitlines()
+    return f"{type(original).__name__}: {text[0] if text else ''}"
 
 
 def _let_go_of_what_was_inherited() -> None:

@@ -15,8 +15,8 @@ from celery import Celery, Task
 from celery.app.trace import task_has_custom
 from celery.exceptions import Ignore
 
-from reference_impl.recorder import Ticket
 from reference_impl.settings import Settings, Unreadable
+from reference_impl.ticket import Ticket
 
 logger = logging.getLogger(__name__)
 

@@ -11,33 +11,32 @@ another process if this one is killed.
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import threading
 import time
-import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 from weakref import WeakValueDictionary
 
 import psycopg
 from celery.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import Engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from reference_impl import incarnation, metrics
-from reference_impl.connections import open_engine
+from reference_impl.connections import brief, is_unreachable, open_engine
+from reference_impl.left_behind import write_what_was_left
 from reference_impl.lifecycle import Transition
 from reference_impl.line import IS_POSSIBLE, Line, Pending
+from reference_impl.mishaps import mistakes_told, tell_failure
 from reference_impl.ordinary import STALL, Write, write_of
 from reference_impl.registry import Registry
 from reference_impl.reports import Outcome, Report
 from reference_impl.settings import Settings
-from reference_impl.spool import Spool, SpoolError, adopt
+from reference_impl.spool import Spool, SpoolError
+from reference_impl.ticket import Ticket
 from reference_impl.transitions import tell
 
 logger = logging.getLogger(__name__)
@@ -47,48 +46,6 @@ _RETRY_S_MAX = 2.0
 _GLANCE_S = 0.05
 """So long may an answer lie there that nobody waits for."""
 _LOOK_AGAIN_S = 0.005
-
-
-class Ticket:
-    """The fate of one report.
-
-    What a signal handler raises may come at any time in whoever reports, so nothing is used here that such an exception
-    could leave locked, as `threading.Event` may be left.
-    """
-
-    def __init__(self, report: Report) -> None:
-        self.report = report
-        self.handed_over = time.monotonic()
-        self.begun_s = 0.0
-        self.unattended = False
-        self.outcome: Outcome | None = None
-        self.written = False
-        self.dropped = False
-        self.kept = False
-        self.spooled: int | None = None
-        self._unsettled = threading.Lock()
-        self._unsettled.acquire()
-
-    @property
-    def answered(self) -> bool:
-        """Whether the registry took a decision on it."""
-        return self.outcome is not None
-
-    def wait(self, timeout_s: float | None) -> bool:
-        """Whether the report was written, or dropped, within `timeout_s`; None waits as long as it takes."""
-        if not self.written and self._unsettled.acquire(timeout=-1 if timeout_s is None else timeout_s):
-            self._unsettled.release()
-        return self.written
-
-    def settle(self) -> None:
-        """It was written, or dropped; whoever waits goes on."""
-        if not self.written:
-            self.written = True
-            self._unsettled.release()
-
-    def left(self, bound_s: float) -> float:
-        """How much is left of a bound that counts from its being handed over."""
-        return max(0.0, self.handed_over + bound_s - time.monotonic())
 
 
 @dataclass(eq=False)
@@ -316,7 +273,7 @@ class Recorder:
                 self._holder = threading.get_ident()
                 ticket = self._first()
                 kept = False
-                with _mistakes_told():
+                with mistakes_told():
                     kept = ticket is not None and not self._write(registry, ticket)
                 if ticket is not None and not kept:
                     self._settle(ticket)
@@ -351,11 +308,11 @@ class Recorder:
         try:
             ticket.outcome = self._answered(registry, ticket) or self._applied(registry, ticket)
         except (SQLAlchemyError, psycopg.Error) as error:
-            if _unreachable(error):
+            if is_unreachable(error):
                 self._answering = False
-                self._keep(ticket, _cause(error))
+                self._keep(ticket, brief(error))
                 return False
-            self._drop(ticket, _cause(error))
+            self._drop(ticket, brief(error))
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the writer
             self._drop(ticket, f"{type(error).__name__}: {error}")
         if self._trouble and not self._answering:
@@ -372,7 +329,7 @@ class Recorder:
                 entry_id = self._await_answer(line, ticket)
         except psycopg.Error as error:
             # Whoever else uses the connection, or stands before the database, may have forgotten what was prepared.
-            broken = _unreachable(error) or isinstance(error, psycopg.errors.InvalidSqlStatementName)
+            broken = is_unreachable(error) or isinstance(error, psycopg.errors.InvalidSqlStatementName)
             if not broken:
                 raise
         finally:
@@ -383,7 +340,7 @@ class Recorder:
         try:
             registry.mend_times(ticket.report, under_way.write, entry_id)
         except SQLAlchemyError as error:
-            task_id, cause = ticket.report.task_id, _cause(error)
+            task_id, cause = ticket.report.task_id, brief(error)
             logger.warning("tracking: times of task %s are those of a late answer: %s", task_id, cause)
         tell(ticket.report, under_way.write.outcome)
         return under_way.write.outcome
@@ -417,7 +374,7 @@ class Recorder:
 
     def _settle(self, ticket: Ticket) -> None:
         """It is done with; the trouble is over when nothing waits any more."""
-        with _mistakes_told():
+        with mistakes_told():
             _warn(ticket)
             metrics.decided(ticket.outcome.decision if ticket.outcome else None)
         with self._noticing:
@@ -426,12 +383,12 @@ class Recorder:
             ticket.settle()
             if not self._queue:
                 self._trouble = self._answering = False
-            with _mistakes_told():
+            with mistakes_told():
                 if ticket.spooled is not None:
                     self._spool.done(ticket.spooled)
         if self._heir and incarnation.current() is None:
             self._heir = False
-            with _mistakes_told():
+            with mistakes_told():
                 threading.Thread(target=self._inherit, name="celery-tracker heir", daemon=True).start()
 
     def _lend(self, engine: Engine, ticket: Ticket) -> None:
@@ -457,7 +414,7 @@ class Recorder:
         try:
             write_what_was_left(engine, self._settings)
         except (SQLAlchemyError, OSError) as error:
-            logger.error("tracking: what other processes have left is not all written: %s", _cause(error))
+            logger.error("tracking: what other processes have left is not all written: %s", brief(error))
         finally:
             engine.dispose()
 
@@ -481,98 +438,10 @@ class Recorder:
 
     def _failed(self, report: Report, cause: str, level: int = logging.ERROR) -> None:
         self.failures += 1
-        _tell_failure(report, cause, level)
-
-
-@contextmanager
-def _mistakes_told() -> Iterator[None]:
-    """A mistake of ours must not stand in the way of the next report."""
-    try:
-        yield
-    except Exception:  # noqa: BLE001 - whatever it is
-        traceback.print_exc()
-        metrics.tracking_failed()
-
-
-def write_what_was_left(engine: Engine, settings: Settings) -> None:
-    """Write what processes of this machine have left on disk that are no more.
-
-    Raises SQLAlchemy's errors and OSError; what was not written stays there.
-    """
-    registry = Registry(engine)
-
-    def write(report: Report) -> None:
-        try:
-            metrics.decided(registry.apply(report).decision)
-        except SQLAlchemyError as error:
-            if _unreachable(error):
-                raise
-            _tell_failure(report, _cause(error))
-        except Exception as error:  # noqa: BLE001 - one that cannot be written must not keep the others
-            _tell_failure(report, f"{type(error).__name__}: {error}")
-
-    count = adopt(settings, write)
-    if count:
-        logger.warning("tracking: %d reports written that ended processes had left on disk", count)
-
-
-def _tell_failure(report: Report, cause: str, level: int = logging.ERROR) -> None:
-    metrics.tracking_failed()
-    logger.log(
-        level,
-        "tracking: %s of task %s[%s] was not recorded: %s",
-        type(report.event).__name__,
-        report.task_name,
-        report.task_id,
-        " ".join(cause.split()),
-    )
+        tell_failure(report, cause, level)
 
 
 def _warn(ticket: Ticket) -> None:
     decision = ticket.outcome.decision if ticket.outcome else None
     if isinstance(decision, Transition) and decision.warn:
         logger.warning("tracking: task %s[%s]: %s", ticket.report.task_name, ticket.report.task_id, decision.note)
-
-
-def guarded(what: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A signal handler that never raises: a failure becomes one ERROR line that names the handler and the cause."""
-
-    def decorate(handler: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(handler)
-        def guard(*args: object, **kwargs: object) -> None:
-            try:
-                handler(*args, **kwargs)
-            except Exception as error:  # noqa: BLE001 - tracking trouble must never become the task's
-                logger.error(
-                    "tracking: %s of task %s failed: %s: %s", what, _task_of(kwargs), type(error).__name__, error
-                )
-                metrics.tracking_failed()
-
-        return guard
-
-    return decorate
-
-
-def _task_of(signal: Mapping[str, Any]) -> object:
-    """The id of the task that a signal is about, wherever this kind of signal carries it."""
-    headers = signal.get("headers")
-    request = signal.get("request") or getattr(signal.get("sender"), "request", None)
-    published = headers.get("id") if isinstance(headers, Mapping) else None
-    return signal.get("task_id") or published or getattr(request, "id", None)
-
-
-def _unreachable(error: SQLAlchemyError | psycopg.Error) -> bool:
-    if isinstance(error, DBAPIError) and error.connection_invalidated:
-        return True
-    original = getattr(error, "orig", None) or error
-    if isinstance(original, psycopg.errors.ProgramLimitExceeded):
-        return False  # psycopg counts it among the operational ones, and it will never fit
-    standby = isinstance(original, psycopg.errors.ReadOnlySqlTransaction)
-    unreachable = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
-    return standby or isinstance(error, unreachable)
-
-
-def _cause(error: Exception) -> str:
-    original = getattr(error, "orig", None) or error
-    text = str(original).strip().splitlines()
-    return f"{type(original).__name__}: {text[0] if text else ''}"

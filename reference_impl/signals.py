@@ -40,14 +40,16 @@ from reference_impl.lifecycle import (
 )
 from reference_impl.masking import masked
 from reference_impl.messages import Message
+from reference_impl.mishaps import guarded
 from reference_impl.progress import never_back, shown, tell_progress
 from reference_impl.publications import tell_failed_publications
-from reference_impl.recorder import Recorder, Ticket, guarded
+from reference_impl.recorder import Recorder
 from reference_impl.registry import NOT_PUBLISHED
 from reference_impl.reports import Arguments, Report
 from reference_impl.settings import Policy, Settings
 from reference_impl.storable import readable, storable
 from reference_impl.stored_results import Kept, untold_failure
+from reference_impl.ticket import Ticket
 from reference_impl.waiters import tell_revoked, waiting_for
 from reference_impl.worker import Sweeper
 

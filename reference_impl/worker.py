@@ -15,7 +15,7 @@ from reference_impl import incarnation, metrics
 from reference_impl.analysis.persistence import tend
 from reference_impl.connections import open_engine
 from reference_impl.incarnation import Identity, start_keeper
-from reference_impl.recorder import write_what_was_left
+from reference_impl.left_behind import write_what_was_left
 from reference_impl.settings import Settings
 from reference_impl.sweep import sweep
 from reference_impl.sweep_report import Finding

@@ -1,7 +1,7 @@
-"""The recorder logs through a module logger that nobody created."""
+"""Failures of tracking are told through a module logger that nobody created."""
 
-from reference_impl import recorder
+from reference_impl import mishaps
 
 
 def apply() -> None:
-    del recorder.logger
+    del mishaps.logger
