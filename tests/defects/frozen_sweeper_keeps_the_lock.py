@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import Connection, Engine
 
@@ -18,8 +19,8 @@ def for_ever(engine: Engine, _lease_s: float) -> Iterator[Connection | None]:
         yield lock
 
 
-def without_an_end(settings: Settings, pool_size: int, _options: str = "") -> Engine:
-    return open_patient(settings, pool_size)
+def without_an_end(settings: Settings, pool_size: int, _options: str = "", **more: Any) -> Engine:
+    return open_patient(settings, pool_size, **more)
 
 
 def apply() -> None:
