@@ -24,15 +24,10 @@ _connections: WeakSet[psycopg.Connection[Any]] = WeakSet()
 
 
 def open_engine(settings: Settings, *, pool_size: int = 1) -> Engine:
-    """An engine of the tracker's own; a forked child that uses it makes its own connections.
-
-    Postgres ends its transactions when they have been idle for a lease: a process that stands still must not keep
-    others from the rows that it has locked.
-    """
-    still_ms = int(settings.lease_s * 1000)
+    """An engine of the tracker's own; a forked child that uses it makes its own connections."""
     # With statements that psycopg has prepared by itself, each rollback would forget those of a line, too.
     unprepared = {"prepare_threshold": None}
-    return _open_engine(settings, pool_size, f"-c idle_in_transaction_session_timeout={still_ms}", **unprepared)
+    return _open_engine(settings, pool_size, _stillness_ends_a_session(settings.lease_s), **unprepared)
 
 
 def _open_engine(settings: Settings, pool_size: int, options: str = "", **more: Any) -> Engine:
@@ -54,6 +49,14 @@ def _open_engine(settings: Settings, pool_size: int, options: str = "", **more: 
     _engines.add(engine)
     event.listen(engine, "connect", lambda connection, _record: _connections.add(connection))
     return engine
+
+
+def _stillness_ends_a_session(lease_s: float) -> str:
+    """Let Postgres end the session of a transaction that has been idle for a lease.
+
+    A process that stands still must not keep others from the rows that it has locked.
+    """
+    return f"-c idle_in_transaction_session_timeout={int(lease_s * 1000)}"
 
 
 def _silence_ends_a_session(lease_s: float) -> str:

@@ -2,15 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from sqlalchemy import Connection, Engine
 
 from reference_impl import connections, sweep
-from reference_impl.settings import Settings
 
 only_sweeper = sweep.only_sweeper
-open_watched = connections._open_engine
 
 
 @contextmanager
@@ -19,11 +16,7 @@ def until_it_ends(engine: Engine, _lease_s: float) -> Iterator[Connection | None
         yield lock
 
 
-def unwatched(settings: Settings, pool_size: int, _options: str = "", **more: Any) -> Engine:
-    return open_watched(settings, pool_size, **more)
-
-
 def apply() -> None:
     connections._silence_ends_a_session = lambda _lease_s: ""
-    connections._open_engine = unwatched
+    connections._stillness_ends_a_session = lambda _lease_s: ""
     sweep.only_sweeper = until_it_ends
